@@ -1,0 +1,167 @@
+"""Every driver by name, one function each: imports happen inside, so that nothing unused is loaded.
+
+A driver module has ``Options`` (a msgspec Struct of its policy table, without ``driver``/``transport`` and ``host``)
+and a class built from it. Third parties add drivers through the entry-point groups ``splitmirror.arrays``,
+``splitmirror.applications``, ``splitmirror.hosts``, ``splitmirror.products``: each entry point is a function like
+those below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from splitmirror_drivers.contracts.application import Application
+    from splitmirror_drivers.contracts.array import Array
+    from splitmirror_drivers.contracts.host import Host
+    from splitmirror_drivers.contracts.presentation import Presentation
+    from splitmirror_drivers.contracts.product import Product
+    from splitmirror_drivers.kit.secret import Secret
+    from splitmirror_drivers.kit.units import SecretReference
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a driver is built with beside its options: how secrets are read, where this installation keeps state."""
+
+    secret: Callable[[SecretReference], Secret]
+    state_folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Driver(Generic[T]):
+    """A driver's option type and its constructor: ``make(name, options, host, context)``; hosts get None for `host`."""
+
+    options: type[Any]
+    make: Callable[[str, Any, Any, Context], T]
+
+
+Loader = Callable[[], "Driver[T]"]
+
+
+def _local() -> Driver[Host]:
+    from splitmirror_drivers.hosts.local import LocalHost, Options
+
+    return Driver(Options, LocalHost.from_options)
+
+
+def _ssh() -> Driver[Host]:
+    from splitmirror_drivers.hosts.ssh import Options, SshHost
+
+    return Driver(Options, SshHost.from_options)
+
+
+def _btrfs() -> Driver[Array]:
+    from splitmirror_drivers.arrays.btrfs import Btrfs, Options
+
+    return Driver(Options, Btrfs.from_options)
+
+
+def _directory_array() -> Driver[Array]:
+    from splitmirror_drivers.arrays.directory import DirectoryMirror, Options
+
+    return Driver(Options, DirectoryMirror.from_options)
+
+
+def _command_array() -> Driver[Array]:
+    from splitmirror_drivers.arrays.command import CommandArray, Options
+
+    return Driver(Options, CommandArray.from_options)
+
+
+def _simulator() -> Driver[Array]:
+    from splitmirror_drivers.arrays.simulator import Options, Simulator
+
+    return Driver(Options, Simulator.from_options)
+
+
+def _postgresql() -> Driver[Application]:
+    from splitmirror_drivers.applications.postgresql import Options, PostgreSQL
+
+    return Driver(Options, PostgreSQL.from_options)
+
+
+def _mysql() -> Driver[Application]:
+    from splitmirror_drivers.applications.mysql import MySQL, Options
+
+    return Driver(Options, MySQL.from_options)
+
+
+def _sqlite() -> Driver[Application]:
+    from splitmirror_drivers.applications.sqlite import Options, SQLite
+
+    return Driver(Options, SQLite.from_options)
+
+
+def _filesystem() -> Driver[Application]:
+    from splitmirror_drivers.applications.filesystem import Filesystem, Options
+
+    return Driver(Options, Filesystem.from_options)
+
+
+def _command_application() -> Driver[Application]:
+    from splitmirror_drivers.applications.command import CommandApplication, Options
+
+    return Driver(Options, CommandApplication.from_options)
+
+
+def _mount() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.mount import Mount, Options
+
+    return Driver(Options, Mount.from_options)
+
+
+def _directory_presentation() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.directory import Directory, Options
+
+    return Driver(Options, Directory.from_options)
+
+
+def _raw() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.raw import Options, Raw
+
+    return Driver(Options, Raw.from_options)
+
+
+def _generic() -> Product:
+    from splitmirror_drivers.products.generic import Generic
+
+    return Generic()
+
+
+def _bacula() -> Product:
+    from splitmirror_drivers.products.bacula import Bacula
+
+    return Bacula()
+
+
+def _netbackup() -> Product:
+    from splitmirror_drivers.products.netbackup import NetBackup
+
+    return NetBackup()
+
+
+HOSTS: Mapping[str, Loader[Host]] = {"local": _local, "ssh": _ssh}
+ARRAYS: Mapping[str, Loader[Array]] = {
+    "btrfs": _btrfs,
+    "command": _command_array,
+    "directory": _directory_array,
+    "simulator": _simulator,
+}
+APPLICATIONS: Mapping[str, Loader[Application]] = {
+    "command": _command_application,
+    "filesystem": _filesystem,
+    "mysql": _mysql,
+    "postgresql": _postgresql,
+    "sqlite": _sqlite,
+}
+PRESENTATIONS: Mapping[str, Loader[Presentation]] = {
+    "directory": _directory_presentation,
+    "mount": _mount,
+    "raw": _raw,
+}
+PRODUCTS: Mapping[str, Callable[[], Product]] = {"bacula": _bacula, "generic": _generic, "netbackup": _netbackup}
