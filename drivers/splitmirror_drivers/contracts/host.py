@@ -169,8 +169,13 @@ class Answer:
 class Host(Protocol):
     """A data server, array host or mirror host. Methods are safe to call from several threads at once."""
 
-    name: str
-    is_local: bool
+    @property
+    def name(self) -> str:
+        """Its name in the policy file."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
 
     def connect(self, deadline: Deadline) -> None:
         """Log in and make the guard program ready. Does nothing when connected. Raises a HostFault."""
