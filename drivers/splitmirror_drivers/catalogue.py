@@ -8,9 +8,11 @@ those below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from splitmirror_drivers.kit.errors import PolicyFault
 
 if TYPE_CHECKING:
     from splitmirror_drivers.contracts.application import Application
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from splitmirror_drivers.kit.units import SecretReference
 
 T = TypeVar("T")
+L = TypeVar("L")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,47 @@ def _netbackup() -> Product:
     return NetBackup()
 
 
+def _netbackup_strict() -> Product:
+    from splitmirror_drivers.products.netbackup import NetBackup
+
+    return NetBackup("netbackup-strict", tells_post=True)
+
+
+def freezer(name: str, host: Host, mounts: Sequence[str]) -> Application:
+    """The filesystem application that freezes `mounts` of `host`, for ``freeze-filesystems``."""
+    from splitmirror_drivers.applications.filesystem import Filesystem
+
+    return Filesystem.for_mounts(name, host, mounts)
+
+
+def find(table: Mapping[str, L], group: str, name: str) -> L | None:
+    """The loader called `name`: from `table`; else, and only then, from the entry points ``splitmirror.GROUP``.
+
+    None: nobody has it. Raises PolicyFault when a third party's loader cannot be loaded.
+    """
+    if name in table:
+        return table[name]
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=f"splitmirror.{group}", name=name):
+        try:
+            loader: L = point.load()
+        except Exception as exc:  # a stranger's module can fail in any way
+            raise PolicyFault(
+                f"the driver {name} ({point.value}) cannot be loaded: {exc!r}",
+                hint="install it again, or remove it",
+            ) from exc
+        return loader
+    return None
+
+
+def names(table: Mapping[str, object], group: str) -> list[str]:
+    """Every name that `find` finds, sorted."""
+    from importlib.metadata import entry_points
+
+    return sorted({*table, *entry_points(group=f"splitmirror.{group}").names})
+
+
 HOSTS: Mapping[str, Loader[Host]] = {"local": _local, "ssh": _ssh}
 ARRAYS: Mapping[str, Loader[Array]] = {
     "btrfs": _btrfs,
@@ -164,4 +208,9 @@ PRESENTATIONS: Mapping[str, Loader[Presentation]] = {
     "mount": _mount,
     "raw": _raw,
 }
-PRODUCTS: Mapping[str, Callable[[], Product]] = {"bacula": _bacula, "generic": _generic, "netbackup": _netbackup}
+PRODUCTS: Mapping[str, Callable[[], Product]] = {
+    "bacula": _bacula,
+    "generic": _generic,
+    "netbackup": _netbackup,
+    "netbackup-strict": _netbackup_strict,
+}

@@ -1,0 +1,97 @@
+"""Arm: connect anew, ask again what may have changed, start the guards, warm. The last free exit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from splitmirror.holding import Guards
+from splitmirror.parallel import by_name
+from splitmirror.phases import establish, preflight
+from splitmirror.phases.survey import Held, Survey
+from splitmirror.run import Run
+from splitmirror_drivers.contracts.host import Blocks, Charge, Host
+from splitmirror_drivers.kit.errors import Refused
+
+GUARD_SECONDS = 30.0
+WARM_SECONDS = 120.0
+MARGIN_SECONDS = 5.0
+AFTER_RESUME_SECONDS = 30.0
+"""What capture and presenting take at least; counted when deciding whether there is time for all the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """How long holds may last before the data server ends them by itself, in seconds; they nest."""
+
+    blocking: float
+    lasting: float
+
+
+def leases(run: Run, held: tuple[Held, ...]) -> Leases:
+    """Blocking: time to take every blocking hold, max-freeze, a margin. Lasting: outages and everything after the split."""
+    blocking = [one.hold for one in held if one.hold.blocks is not Blocks.NOTHING]
+    services = any(hold.blocks is Blocks.SERVICE for hold in blocking)
+    entering = sum(hold.enter_seconds for hold in blocking if hold.blocks is Blocks.WRITES)
+    outage = float(run.job.policy.max_outage) if services else 0.0
+    window = min(entering, float(run.job.policy.max_freeze)) + float(run.job.policy.max_freeze) + MARGIN_SECONDS
+    return Leases(window + outage, max(7200.0, 2 * (window + outage)))
+
+
+def arm(run: Run, survey: Survey, guards: Guards) -> None:
+    """Everything slow that is still to be done before the first hold. Nothing is held when this returns."""
+    preflight.connect_all(run.job)
+    deadline = run.deadline(WARM_SECONDS)
+    preflight.require_same(survey, by_name(lambda app: app.check(deadline), survey.applications))
+    charges = charges_of(run, survey)
+    guards.start(charges, run.deadline(GUARD_SECONDS))
+    guards.ask_all("open", "opened", run.deadline(GUARD_SECONDS))
+    guards.watch("lasting", leases(run, survey.held).lasting, run.deadline(GUARD_SECONDS))
+    guards.ask_all("warm", "warmed", run.deadline(WARM_SECONDS))
+    for target in survey.data_targets():
+        establish.require_synced(target)
+    require_time(run, survey)
+    run.give_up.check()
+
+
+def charges_of(run: Run, survey: Survey) -> dict[Host, Charge]:
+    """Each data server's guard: its stack bottom first, that is in the order in which its holds are entered."""
+    lease = leases(run, survey.held)
+    charges = {}
+    for host in run.job.data_hosts():
+        mine = sorted((one for one in survey.held if one.host.name == host.name), key=stack_order)
+        if mine:
+            stack = tuple(one.hold for one in mine)
+            charges[host] = Charge(
+                run.run_id,
+                run.job.server,
+                stack,
+                blocking_lease_seconds=lease.blocking,
+                lasting_lease_seconds=lease.lasting,
+            )
+    return charges
+
+
+def kind_order(one: Held) -> int:
+    """Holds that block nothing, services, holds that block writes, filesystems: the barrier lies between these."""
+    if one.hold.covers_paths:
+        return 3
+    return {Blocks.NOTHING: 0, Blocks.SERVICE: 1, Blocks.WRITES: 2}[one.hold.blocks]
+
+
+def stack_order(one: Held) -> tuple[int, int]:
+    """The place of a hold in its host's stack."""
+    return (kind_order(one), one.hold.rank)
+
+
+def require_time(run: Run, survey: Survey) -> None:
+    """Refuse to begin what could not be finished before the product stops waiting."""
+    if run.last_moment is None:
+        return
+    needed = AFTER_RESUME_SECONDS + float(run.job.policy.max_freeze)
+    needed += sum(one.hold.enter_seconds for one in survey.held)
+    if run.last_moment.left() < needed:
+        raise Refused(
+            f"only {run.last_moment.left():.0f} s are left until the product stops waiting; up to {needed:.0f} s "
+            "are needed from here",
+            hint="run `splitmirror establish POLICY` ahead of the backup, or raise the product's limit and product-limit",
+        )

@@ -1,0 +1,43 @@
+"""Clear: what ended runs left is withdrawn before any check that can fail; a living or open run's copy is refused."""
+
+from __future__ import annotations
+
+from splitmirror import acts, recover
+from splitmirror.journal.contract import RunRecord, Status
+from splitmirror.locks import RunLock
+from splitmirror.run import Run
+from splitmirror_drivers.kit.errors import InUse, Refused
+
+
+def clear(run: Run) -> None:
+    """Bring to rest every run of this policy that ended without doing so itself."""
+    for record in run.journal.open_runs(run.job.name):
+        if record.run_id == run.run_id:
+            continue
+        if RunLock(run.job.state_folder, record.run_id).is_alive():
+            raise InUse(
+                f"run {record.run_id} of {run.job.name} is at work",
+                hint="wait for it; `splitmirror status` shows what it does",
+            )
+        if record.status is Status.READY and not recover.is_from_another_boot(run, record):
+            refuse_open(run, record)
+            continue
+        left = recover.bring_to_rest(run, record)
+        if left:
+            raise Refused(
+                f"run {record.run_id} left something that could not be taken back: {left[0]}",
+                detail="\n".join(fault.full() for fault in left),
+                hint=left[0].hint or f"mend that, then run `splitmirror recover {record.run_id}`",
+            )
+
+
+def refuse_open(run: Run, record: RunRecord) -> None:
+    """A run whose backup may still be reading is never cleared away, however old: a person may close it."""
+    presented = [act.key for act in acts.standing(run.journal.events(record.run_id)) if act.name == "present"]
+    if presented:
+        raise InUse(
+            f"the copy of run {record.run_id} is still presented at {presented[0]}: its post has not come",
+            hint=f"when that backup has ended, run `splitmirror recover {record.run_id} --close`; "
+            "if one job of the product calls pre once for each of several streams, set `streams` in the policy "
+            "or switch streams off",
+        )

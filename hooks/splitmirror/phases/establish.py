@@ -1,0 +1,137 @@
+"""Establish: bring every group into sync and wait for it. The application runs on; nothing is held yet."""
+
+from __future__ import annotations
+
+from splitmirror import acts, moves
+from splitmirror.job import Job
+from splitmirror.journal.contract import Event, Journal, Kind
+from splitmirror.phases.survey import Survey, Target
+from splitmirror.policy.types import Policy
+from splitmirror.run import Run
+from splitmirror_drivers.contracts.array import Family, Mode, Move, PairState, Receipt
+from splitmirror_drivers.contracts.presentation import Presented
+from splitmirror_drivers.kit.deadline import Deadline
+from splitmirror_drivers.kit.errors import DeadlinePassed, InUse, NotSynchronised, Refused
+
+ASK_SECONDS = 60.0
+POLL_SECONDS = 1.0
+
+
+def establish(run: Run, survey: Survey) -> None:
+    """Start every copy that is needed, wait until all pairs say they are in sync."""
+    for target in survey.targets:
+        if target.mode is not None:
+            start(run, target)
+    deadline = run.deadline(run.job.policy.max_establish)
+    for target in survey.targets:
+        if target.array.traits.needs_sync:
+            wait_synced(run, target, deadline)
+        elif target.array.traits.family is Family.POINT:
+            make_room(run, target, keep=run.job.policy.keep)
+
+
+def permit(policy: Policy, survey: Survey, *, is_asked: bool) -> None:
+    """A full copy happens only as ``full-copy`` allows: never, the first time when asked for, or always when asked for."""
+    for target in survey.targets:
+        if target.mode is not Mode.FULL:
+            continue
+        if policy.full_copy == "never":
+            raise Refused(f'{target.key} needs a full copy, and full-copy = "never"')
+        if not is_asked:
+            raise Refused(f"{target.key} needs a full copy", hint="say so: splitmirror establish --full POLICY")
+        if policy.full_copy == "first" and target.state is not PairState.UNPAIRED:
+            raise Refused(
+                f'{target.key} is {target.state.value} and needs a full copy again; full-copy = "first" allows only '
+                "the first one",
+                hint='find out why its changes are not tracked; then set full-copy = "always"',
+            )
+
+
+def start(run: Run, target: Target) -> None:
+    """Ask the array to copy what changed (or everything), after a last look whether anybody uses the copy."""
+    deadline = Deadline.after(ASK_SECONDS)
+    assert_unused(run.job, run.journal, target)
+    pairs = target.array.query(target.group, deadline)
+    mode = target.mode or Mode.INCREMENTAL
+    moves.require(Move.ESTABLISH, target.key, pairs, target.array.traits, mode=mode)
+    run.append(Event(Kind.INTENT, "establish", target.key, {"mode": mode.value}))
+    target.array.establish(target.group, mode, deadline)
+
+
+def wait_synced(run: Run, target: Target, deadline: Deadline) -> None:
+    """Poll until done; decided by every pair's state word, the percentage is only shown."""
+    while True:
+        run.give_up.check()
+        progress = target.array.progress(target.group, Deadline.after(ASK_SECONDS))
+        run.teller.progress(progress.fraction, f"{target.key} {progress.remaining}".rstrip())
+        if progress.is_done:
+            break
+        if deadline.is_passed:
+            raise DeadlinePassed(
+                f"{target.key} is not in sync after the time there was",
+                hint="the copying goes on; start `splitmirror establish POLICY` earlier, or raise max-establish",
+            )
+        run.give_up.wait(min(POLL_SECONDS, deadline.left()))
+    require_synced(target)
+    run.append(Event(Kind.DONE, "establish", target.key))
+
+
+def require_synced(target: Target) -> None:
+    """Ask the array once more; anything but in sync on every pair is NotSynchronised."""
+    pairs = target.array.query(target.group, Deadline.after(ASK_SECONDS))
+    state = moves.group_state(pairs, target.array.traits)
+    wanted = PairState.SYNCED if target.array.traits.needs_sync else PairState.PREPARED
+    if state is not wanted:
+        raise NotSynchronised(f"{target.key} is {state.value}, not {wanted.value}", detail=moves.words(pairs))
+
+
+def assert_unused(job: Job, journal: Journal, target: Target) -> None:
+    """P3: nobody may have the copy open, wherever a run of ours presented it. Raises InUse naming who."""
+    for intent in presented_of(journal, target.array.name, target.group):
+        presentation = acts.find_presentation(job, intent) if _is_ours(job, intent) else None
+        users = presentation.users(intent, Deadline.after(ASK_SECONDS)) if presentation else ()
+        if users:
+            raise InUse(
+                f"the copy {target.key} is in use: {users[0]}",
+                detail="\n".join(str(user) for user in users),
+                hint="end those programs, then start again; nothing was changed",
+            )
+
+
+def _is_ours(job: Job, intent: Presented) -> bool:
+    return any(placed.presentation.path == intent.path for placed in job.presented)
+
+
+def presented_of(journal: Journal, array: str, group: str) -> list[Presented]:
+    """How the newest copy of a group was presented, wherever that was."""
+    for record in journal.runs(limit=100):
+        events = journal.events(record.run_id)
+        splits = [e for e in events if e.kind is Kind.INTENT and e.act == "split" and e.key == f"{array}/{group}"]
+        if splits:
+            intents = [e for e in events if e.kind is Kind.INTENT and e.act == "present"]
+            return [acts.Act(e.act, e.key, e.data).value("intent", Presented) for e in intents]
+    return []
+
+
+def make_room(run: Run, target: Target, keep: int) -> None:
+    """Discard all but the `keep` newest copies of closed runs; a pinned group keeps everything."""
+    if any((pin.array, pin.group) == (target.array.name, target.group) for pin in run.journal.pins()):
+        return
+    mine = closed_copies(run.journal, target, run.run_id)
+    standing = {pair.copy for pair in target.array.query(target.group, Deadline.after(ASK_SECONDS))}
+    for receipt in [receipt for receipt in mine if receipt.copy in standing][keep:]:
+        run.append(Event(Kind.INTENT, "discard", f"{target.key}/{receipt.copy}"))
+        target.array.discard(receipt, Deadline.after(ASK_SECONDS))
+        run.append(Event(Kind.DONE, "discard", f"{target.key}/{receipt.copy}"))
+
+
+def closed_copies(journal: Journal, target: Target, this_run: str) -> list[Receipt]:
+    """Receipts of this group's copies whose run is closed, newest first: only what our own record names."""
+    open_runs = {record.run_id for record in journal.open_runs()} - {this_run}
+    found = []
+    for record in journal.runs(limit=500):
+        for event in journal.events(record.run_id):
+            is_split = event.kind is Kind.INTENT and (event.act, event.key) == ("split", target.key)
+            if is_split and record.run_id not in open_runs:
+                found.append(acts.Act(event.act, event.key, event.data).value("receipt", Receipt))
+    return found

@@ -1,0 +1,67 @@
+"""Present: settle, expose, import and mount; the card folder beside it. All of it stays until post."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from splitmirror import acts
+from splitmirror.acts import Act
+from splitmirror.job import Placed
+from splitmirror.phases.survey import Survey, Target
+from splitmirror.report import card
+from splitmirror.run import Run
+from splitmirror_drivers.contracts.array import Exposed, Receipt
+from splitmirror_drivers.kit.deadline import Deadline
+from splitmirror_drivers.kit.errors import DeadlinePassed
+
+SETTLE_SECONDS = 4 * 3600.0
+ACT_SECONDS = 120.0
+POLL_SECONDS = 1.0
+
+
+def settle(run: Run, receipts: Sequence[Receipt]) -> None:
+    """Wait until every copy may be read."""
+    deadline = run.deadline(SETTLE_SECONDS)
+    for receipt in receipts:
+        array = run.job.arrays[receipt.array]
+        while not (progress := array.settle(receipt, Deadline.after(ACT_SECONDS))).is_done:
+            run.teller.progress(progress.fraction, f"settling {receipt.array}/{receipt.group}")
+            if deadline.is_passed:
+                raise DeadlinePassed(f"{receipt.array}/{receipt.group} may not be read yet after the time there was")
+            run.give_up.wait(POLL_SECONDS)
+
+
+def present(run: Run, survey: Survey, receipts: Sequence[Receipt], contents: card.Card) -> None:
+    """Make every copy readable where the policy says, and write the recovery card beside it."""
+    by_key = {(receipt.array, receipt.group): receipt for receipt in receipts}
+    targets = {target.mirror: target for target in survey.targets}
+    for placed in run.job.presented:
+        run.give_up.check()
+        target = targets[placed.mirror]
+        exposed = expose(run, target, by_key[target.array.name, target.group])
+        one(run, placed, exposed, is_frozen=survey.is_frozen)
+        if placed.presentation.host.is_local:
+            put_card(run, contents, card.folder_beside(placed.presentation.path))
+
+
+def put_card(run: Run, contents: card.Card, folder: Path) -> None:
+    """The card beside the mount point; it exists as long as the copy is presented."""
+    run.keep(Act("card", str(folder), {"path": str(folder)}), lambda: card.write(contents, folder))
+
+
+def expose(run: Run, target: Target, receipt: Receipt) -> Exposed:
+    """The array makes the copy visible; journalled before and after."""
+    exposed: list[Exposed] = []
+    act = Act("expose", target.key, {"receipt": acts.plain(receipt)})
+    run.keep(act, lambda: exposed.append(target.array.expose(receipt, run.deadline(ACT_SECONDS))))
+    return exposed[0]
+
+
+def one(run: Run, placed: Placed, exposed: Exposed, *, is_frozen: bool) -> None:
+    """Present one copy at one path and assert that it is the one."""
+    presentation = placed.presentation
+    intent = presentation.intend(exposed, run.run_id, is_frozen=is_frozen)
+    act = Act("present", intent.path, {"intent": acts.plain(intent), "host": presentation.host.name})
+    run.keep(act, lambda: presentation.present(intent, run.deadline(ACT_SECONDS)))
+    presentation.verify(intent, run.deadline(ACT_SECONDS))

@@ -1,0 +1,80 @@
+"""What preflight found: the facts of every application, the groups this run will use, and what its copy can be at best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from splitmirror.job import MirrorSet
+from splitmirror_drivers.contracts.application import Application, Facts, Verdict
+from splitmirror_drivers.contracts.array import Array, Mode, PairState
+from splitmirror_drivers.contracts.host import Hold, Host
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One group this run establishes and splits. `mode` None: nothing has to be copied to be in sync."""
+
+    array: Array
+    group: str
+    state: PairState
+    mode: Mode | None
+    mirror: int
+    is_log: bool
+
+    @property
+    def key(self) -> str:
+        """Its name in claims, locks and events."""
+        return f"{self.array.name}/{self.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Where one of an application's files lies: its real path, mount point, device and filesystem type on its host."""
+
+    host: str
+    path: str
+    mount: str
+    device: str
+    filesystem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One hold on one host, with the application it belongs to ("" for a filesystem frozen by the policy)."""
+
+    host: Host
+    hold: Hold
+    application: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything later phases need to know; made by preflight, repeated in part by arm."""
+
+    applications: tuple[Application, ...]
+    facts: Mapping[str, Facts]
+    targets: tuple[Target, ...]
+    held: tuple[Held, ...]
+    freezers: tuple[Application, ...]
+    best: Verdict
+    is_one_moment: bool
+    """Whether one atomic group carries everything: then a copy without any hold is still crash-consistent."""
+    reasons: tuple[str, ...]
+    """Why `best` is what it is, one sentence each."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether filesystems are frozen over the split."""
+        return any(one.hold.covers_paths for one in self.held)
+
+    def data_targets(self) -> tuple[Target, ...]:
+        """The groups split under the freeze."""
+        return tuple(target for target in self.targets if not target.is_log)
+
+    def log_targets(self) -> tuple[Target, ...]:
+        """The groups split after the resume."""
+        return tuple(target for target in self.targets if target.is_log)
+
+
+__all__ = ["Covered", "Held", "MirrorSet", "Survey", "Target"]

@@ -1,0 +1,116 @@
+"""The parts of the engine that only decide: moves, what a copy can be at best, coverage, parallel failures, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from tests.fakes import MIRROR
+
+from splitmirror import coverage, moves, parallel
+from splitmirror.giveup import GiveUp, listening
+from splitmirror.parallel import Faults
+from splitmirror.phases.survey import Covered
+from splitmirror.rotation import needed_mode
+from splitmirror_drivers.contracts.array import Mode, Move, Pair, PairState, Source
+from splitmirror_drivers.kit.errors import Fault, GivenUp, NotCovered, Refused
+
+S = PairState
+
+
+def pairs(*states: PairState) -> list[Pair]:
+    return [Pair(f"p{number}", state, state.value) for number, state in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    ("states", "group"),
+    [
+        ([S.SYNCED, S.SYNCED], S.SYNCED),
+        ([S.SYNCED, S.ATTACHING], S.ATTACHING),
+        ([S.SYNCED, S.SPLIT], S.MIXED),
+        ([S.SPLIT, S.BROKEN], S.MIXED),
+        ([], S.UNKNOWN),
+    ],
+)
+def test_a_group_is_what_all_its_pairs_share(states: list[PairState], group: PairState) -> None:
+    assert moves.group_state(pairs(*states), MIRROR) is group
+
+
+@pytest.mark.parametrize("state", [S.BROKEN, S.UNKNOWN, S.RESTORING, S.SPLITTING, S.UNPAIRED, S.ATTACHING, S.SPLIT])
+def test_a_split_is_refused_from_anything_but_in_sync(state: PairState) -> None:
+    with pytest.raises(Refused, match=state.value):
+        moves.require(Move.SPLIT, "symm/a", pairs(state), MIRROR)
+
+
+@pytest.mark.parametrize("state", [S.BROKEN, S.UNKNOWN, S.RESTORING])
+@pytest.mark.parametrize("move", list(Move))
+def test_no_move_at_all_is_made_from_a_state_nobody_can_vouch_for(state: PairState, move: Move) -> None:
+    with pytest.raises(Refused, match="no move is made"):
+        moves.require(move, "symm/a", pairs(state), MIRROR)
+
+
+def test_incremental_never_becomes_full_silently() -> None:
+    assert needed_mode(S.SPLIT, needs_sync=True, tracks=True) is Mode.INCREMENTAL
+    assert needed_mode(S.SPLIT_UNTRACKED, needs_sync=True, tracks=True) is Mode.FULL
+    with pytest.raises(Refused):
+        moves.require(Move.ESTABLISH, "symm/a", pairs(S.SPLIT_UNTRACKED), MIRROR, mode=Mode.INCREMENTAL)
+
+
+PLACE = Covered("db1", "/data/pg/base", "/data", "/dev/sdb", "ext4")
+
+
+@pytest.mark.parametrize(
+    ("source", "is_covered"),
+    [
+        (Source("device", "/dev/sdb"), True),
+        (Source("device", "/dev/sdc"), False),
+        (Source("path", "/data/pg", "db1"), True),
+        (Source("path", "/data/pg", "db2"), False),
+        (Source("path", "/data/p", "db1"), False),
+        (Source("path", "/", "db1"), False),
+        (Source("path", "/data", "db1"), True),
+    ],
+)
+def test_a_file_is_covered_by_its_device_or_by_a_tree_without_a_mount_between(source: Source, is_covered: bool) -> None:
+    assert coverage.is_covered(PLACE, source) is is_covered
+
+
+def test_a_file_outside_is_named_with_what_is_mirrored() -> None:
+    with pytest.raises(NotCovered, match="erp: /data/pg/base on db1 does not lie on the mirror symm/a") as caught:
+        coverage.require("erp", [PLACE], [Source("device", "/dev/sdz")], "symm/a")
+    assert "/dev/sdz" in caught.value.detail
+
+
+def test_every_parallel_failure_is_kept() -> None:
+    def work(number: int) -> int:
+        if number % 2:
+            raise Fault(f"number {number} failed")
+        return number
+
+    with pytest.raises(Faults) as caught:
+        parallel.each(work, range(5))
+    assert [str(fault) for fault in caught.value.all] == ["number 1 failed", "number 3 failed"]
+
+
+def test_a_failure_that_is_no_fault_is_not_dressed_up_as_one() -> None:
+    def work(number: int) -> int:
+        return 1 // number
+
+    with pytest.raises(ExceptionGroup):
+        parallel.each(work, [0, 1])
+
+
+def test_a_signal_wakes_a_wait_at_once_and_only_the_first_counts() -> None:
+    give_up = GiveUp()
+    with listening(give_up):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        began = time.monotonic()
+        with pytest.raises(GivenUp, match="SIGTERM"):
+            give_up.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(GivenUp, match="SIGTERM"):
+            give_up.check()
+    assert time.monotonic() - began < 10
