@@ -46,10 +46,11 @@ class Run:
         """The run's name in every message."""
         return self.record.run_id
 
-    def deadline(self, seconds: float) -> Deadline:
-        """`seconds` from now, or the product's last moment if that is sooner."""
-        wanted = Deadline.after(seconds)
-        return self.last_moment.sooner(seconds) if self.last_moment else wanted
+    def deadline(self, seconds: float, *, spare_seconds: float = 0.0) -> Deadline:
+        """`seconds` from now, or the product's last moment less `spare_seconds` if that is sooner."""
+        if self.last_moment is None:
+            return Deadline.after(seconds)
+        return Deadline.after(min(seconds, max(0.0, self.last_moment.left() - spare_seconds)))
 
     def append(self, *events: Event) -> None:
         """Write events to the journal in one commit, stamped with the time for people; kept back inside the window."""

@@ -7,6 +7,7 @@ Post: withdraw → reattach → leave.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from splitmirror.holding import Guards
@@ -49,13 +50,13 @@ def prepare(run: Run) -> Outcome:
                 establish.establish(run, survey)
             with guarded(run) as guards:  # every hold ends before this block is left, whatever happens
                 with run.phase("arm"):
-                    arm.arm(run, survey, guards)
+                    clocks = arm.arm(run, survey, guards)
                 receipts, split_at = held_split(run, survey, guards)
                 with run.phase("prove"):
                     verdict, doubts = proven(run, survey, guards)
                 with run.phase("capture"):
                     findings = capture.capture(run, survey, guards, verdict)
-                    contents = make_card(run, guards, receipts, findings, verdict, doubts, split_at)
+                    contents = make_card(run, guards, receipts, findings, verdict, doubts, split_at, clocks)
                     card.write(contents, run.job.state_folder / "cards" / run.run_id)
             with run.phase("present"):
                 receipts = [*receipts, *findings.log_receipts]
@@ -122,6 +123,7 @@ def make_card(
     verdict: Verdict,
     doubts: list[str],
     split_at: float,
+    clocks: Mapping[str, str],
 ) -> card.Card:
     """The recovery card of this run."""
     notes = [(f"{r.array}/{r.group}", run.job.arrays[r.array].restore_note(r)) for r in receipts]
@@ -136,6 +138,7 @@ def make_card(
         findings.captured,
         findings.needs,
         tuple(placed.presentation.path for placed in run.job.presented),
+        clocks,
     )
 
 

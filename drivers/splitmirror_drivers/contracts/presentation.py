@@ -40,6 +40,7 @@ class Presentation(Protocol):
     path: str
     host: Host
     writes_to_copy: bool
+    """Whether it may have to write to a copy whose filesystem was not frozen (journal replay)."""
 
     def check(self, deadline: Deadline) -> None:
         """Preconditions, changing nothing: rights, the parent directory, nothing in the way. Raises Refused."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from splitmirror.holding import Guards
 from splitmirror.parallel import by_name
-from splitmirror.phases import establish, preflight
+from splitmirror.phases import establish, limits, preflight
 from splitmirror.phases.survey import Held, Survey
 from splitmirror.run import Run
-from splitmirror_drivers.contracts.host import Blocks, Charge, Host
-from splitmirror_drivers.kit.errors import Refused
+from splitmirror_drivers.contracts.host import Blocks, Charge, Host, Verb
+from splitmirror_drivers.kit.deadline import Deadline
 
 GUARD_SECONDS = 30.0
 WARM_SECONDS = 120.0
 MARGIN_SECONDS = 5.0
-AFTER_RESUME_SECONDS = 30.0
-"""What capture and presenting take at least; counted when deciding whether there is time for all the rest."""
+CLOCK_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,15 @@ def leases(run: Run, held: tuple[Held, ...]) -> Leases:
     return Leases(window + outage, max(7200.0, 2 * (window + outage)))
 
 
-def arm(run: Run, survey: Survey, guards: Guards) -> None:
-    """Everything slow that is still to be done before the first hold. Nothing is held when this returns."""
+def arm(run: Run, survey: Survey, guards: Guards) -> dict[str, str]:
+    """Everything slow that is still to be done before the first hold. Nothing is held when this returns.
+
+    Returns how far each data server's clock is off, for the card: positions in a log may be told by that clock.
+    """
     preflight.connect_all(run.job)
     deadline = run.deadline(WARM_SECONDS)
     preflight.require_same(survey, by_name(lambda app: app.check(deadline), survey.applications))
+    clocks = by_name(clock_of, run.job.data_hosts())
     charges = charges_of(run, survey)
     guards.start(charges, run.deadline(GUARD_SECONDS))
     guards.ask_all("open", "opened", run.deadline(GUARD_SECONDS))
@@ -49,8 +53,23 @@ def arm(run: Run, survey: Survey, guards: Guards) -> None:
     guards.ask_all("warm", "warmed", run.deadline(WARM_SECONDS))
     for target in survey.data_targets():
         establish.require_synced(target)
-    require_time(run, survey)
+    limits.require_time(run, survey)
     run.give_up.check()
+    return {name: said for name, said in clocks.items() if said}
+
+
+def clock_of(host: Host) -> str:
+    """How a data server's clock differs from ours, told to people; "" when it cannot say. Nothing is decided by it."""
+    asked = time.time()
+    told = host.call(Verb("host.facts"), Deadline.after(CLOCK_SECONDS)).facts.get("time", "")
+    if not told.isdigit():
+        return ""
+    off = float(told) - (asked + time.time()) / 2
+    return (
+        "agrees with ours to a second or two"
+        if abs(off) <= 2
+        else f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours"
+    )
 
 
 def charges_of(run: Run, survey: Survey) -> dict[Host, Charge]:
@@ -81,17 +100,3 @@ def kind_order(one: Held) -> int:
 def stack_order(one: Held) -> tuple[int, int]:
     """The place of a hold in its host's stack."""
     return (kind_order(one), one.hold.rank)
-
-
-def require_time(run: Run, survey: Survey) -> None:
-    """Refuse to begin what could not be finished before the product stops waiting."""
-    if run.last_moment is None:
-        return
-    needed = AFTER_RESUME_SECONDS + float(run.job.policy.max_freeze)
-    needed += sum(one.hold.enter_seconds for one in survey.held)
-    if run.last_moment.left() < needed:
-        raise Refused(
-            f"only {run.last_moment.left():.0f} s are left until the product stops waiting; up to {needed:.0f} s "
-            "are needed from here",
-            hint="run `splitmirror establish POLICY` ahead of the backup, or raise the product's limit and product-limit",
-        )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from splitmirror import acts, moves
 from splitmirror.job import Job
 from splitmirror.journal.contract import Event, Journal, Kind
+from splitmirror.phases import limits
 from splitmirror.phases.survey import Survey, Target
 from splitmirror.policy.types import Policy
 from splitmirror.run import Run
@@ -22,7 +25,7 @@ def establish(run: Run, survey: Survey) -> None:
     for target in survey.targets:
         if target.mode is not None:
             start(run, target)
-    deadline = run.deadline(run.job.policy.max_establish)
+    deadline = run.deadline(run.job.policy.max_establish, spare_seconds=limits.needed_from_arm(run, survey))
     for target in survey.targets:
         if target.array.traits.needs_sync:
             wait_synced(run, target, deadline)
@@ -86,13 +89,21 @@ def require_synced(target: Target) -> None:
 
 
 def assert_unused(job: Job, journal: Journal, target: Target) -> None:
-    """P3: nobody may have the copy open, wherever a run of ours presented it. Raises InUse naming who."""
-    for intent in presented_of(journal, target.array.name, target.group):
-        presentation = acts.find_presentation(job, intent) if _is_ours(job, intent) else None
-        users = presentation.users(intent, Deadline.after(ASK_SECONDS)) if presentation else ()
+    """P3: nobody may have the newest copy open, wherever a run of ours presented it. Raises InUse naming who."""
+    refuse_users(job, target.key, presented_of(journal, target.array.name, target.group))
+
+
+def refuse_users(job: Job, copy: str, intents: Sequence[Presented]) -> None:
+    """Ask on every host where a copy was presented who has it open. Raises InUse naming who."""
+    for intent in intents:
+        if not _is_ours(job, intent):
+            continue
+        presentation, deadline = acts.find_presentation(job, intent), Deadline.after(ASK_SECONDS)
+        presentation.host.connect(deadline)
+        users = presentation.users(intent, deadline)
         if users:
             raise InUse(
-                f"the copy {target.key} is in use: {users[0]}",
+                f"the copy {copy} is in use: {users[0]}",
                 detail="\n".join(str(user) for user in users),
                 hint="end those programs, then start again; nothing was changed",
             )
@@ -108,9 +119,14 @@ def presented_of(journal: Journal, array: str, group: str) -> list[Presented]:
         events = journal.events(record.run_id)
         splits = [e for e in events if e.kind is Kind.INTENT and e.act == "split" and e.key == f"{array}/{group}"]
         if splits:
-            intents = [e for e in events if e.kind is Kind.INTENT and e.act == "present"]
-            return [acts.Act(e.act, e.key, e.data).value("intent", Presented) for e in intents]
+            return presented_by(journal, record.run_id)
     return []
+
+
+def presented_by(journal: Journal, run_id: str) -> list[Presented]:
+    """Where one run presented, or was about to."""
+    intents = [e for e in journal.events(run_id) if e.kind is Kind.INTENT and e.act == "present"]
+    return [acts.Act(e.act, e.key, e.data).value("intent", Presented) for e in intents]
 
 
 def make_room(run: Run, target: Target, keep: int) -> None:
@@ -120,9 +136,11 @@ def make_room(run: Run, target: Target, keep: int) -> None:
     mine = closed_copies(run.journal, target, run.run_id)
     standing = {pair.copy for pair in target.array.query(target.group, Deadline.after(ASK_SECONDS))}
     for receipt in [receipt for receipt in mine if receipt.copy in standing][keep:]:
-        run.append(Event(Kind.INTENT, "discard", f"{target.key}/{receipt.copy}"))
+        key = f"{target.key}/{receipt.copy}"
+        refuse_users(run.job, key, presented_by(run.journal, receipt.copy))
+        run.append(Event(Kind.INTENT, "discard", key))
         target.array.discard(receipt, Deadline.after(ASK_SECONDS))
-        run.append(Event(Kind.DONE, "discard", f"{target.key}/{receipt.copy}"))
+        run.append(Event(Kind.DONE, "discard", key))
 
 
 def closed_copies(journal: Journal, target: Target, this_run: str) -> list[Receipt]:

@@ -57,8 +57,11 @@ def survey(job: Job, journal: Journal, run_id: str = "", *, may_copy_all: bool =
     freezer_facts = {app.name: app.check(deadline) for app in freezers}
     held = [*_holds(job.applications, found), *_holds(freezers, freezer_facts, belongs=False)]
     verdict, one_moment, reasons = _best(job, found, targets, held, covered, deadline)
+    frozen = _frozen_targets(targets, held, covered, deadline)
+    _refuse_writes_to_copy(job, targets, frozen, deadline)
     each(lambda placed: placed.presentation.check(deadline), job.presented)
-    return Survey(job.applications, found | freezer_facts, targets, tuple(held), freezers, verdict, one_moment, reasons)
+    facts = found | freezer_facts
+    return Survey(job.applications, facts, targets, tuple(held), freezers, verdict, one_moment, reasons, frozen)
 
 
 def _coverage(
@@ -140,6 +143,35 @@ def frozen_mounts(
         for place in covered[app.name] if needs else ():
             mounts.setdefault(place.host, set()).add(place.mount)
     return mounts
+
+
+def _frozen_targets(
+    targets: Sequence[Target], held: Sequence[Held], covered: Mapping[str, Sequence[Covered]], deadline: Deadline
+) -> frozenset[str]:
+    """Targets on whose devices every filesystem with a file of ours is frozen over their split."""
+    frozen = {(one.host.name, path) for one in held for path in one.hold.covers_paths}
+    places = [place for app_places in covered.values() for place in app_places]
+    found = set()
+    for target in targets:
+        sources = [] if target.is_log else target.array.sources(target.group, deadline)
+        mine = [place for place in places if any(coverage.is_covered(place, source) for source in sources)]
+        if mine and all((place.host, place.mount) in frozen for place in mine):
+            found.add(target.key)
+    return frozenset(found)
+
+
+def _refuse_writes_to_copy(job: Job, targets: Sequence[Target], frozen: frozenset[str], deadline: Deadline) -> None:
+    """Replaying a journal writes to the copy: only where the array repairs that at the next establish."""
+    for placed in job.presented:
+        target = next(target for target in targets if target.mirror == placed.mirror)
+        is_safe = target.key in frozen or target.array.traits.tracks_copy_writes
+        sources = target.array.sources(target.group, deadline)
+        if placed.presentation.writes_to_copy and not is_safe and any(source.kind == "device" for source in sources):
+            raise Refused(
+                f"presenting {target.key} at {placed.presentation.path} would write to the copy (journal replay), "
+                "and its array does not track that",
+                hint='let its filesystems be frozen: freeze-filesystems = "auto"',
+            )
 
 
 def _holds(applications: Sequence[Application], facts: Mapping[str, Facts], *, belongs: bool = True) -> list[Held]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from splitmirror import acts
 from splitmirror.acts import Act
 from splitmirror.job import Placed
+from splitmirror.phases import limits
 from splitmirror.phases.survey import Survey, Target
 from splitmirror.report import card
 from splitmirror.run import Run
@@ -22,6 +23,7 @@ POLL_SECONDS = 1.0
 
 def settle(run: Run, receipts: Sequence[Receipt]) -> None:
     """Wait until every copy may be read."""
+    limits.require_awaited(run)
     deadline = run.deadline(SETTLE_SECONDS)
     for receipt in receipts:
         array = run.job.arrays[receipt.array]
@@ -38,9 +40,10 @@ def present(run: Run, survey: Survey, receipts: Sequence[Receipt], contents: car
     targets = {target.mirror: target for target in survey.targets}
     for placed in run.job.presented:
         run.give_up.check()
+        limits.require_awaited(run)
         target = targets[placed.mirror]
         exposed = expose(run, target, by_key[target.array.name, target.group])
-        one(run, placed, exposed, is_frozen=survey.is_frozen)
+        one(run, placed, exposed, is_frozen=target.key in survey.frozen)
         if placed.presentation.host.is_local:
             put_card(run, contents, card.folder_beside(placed.presentation.path))
 

@@ -62,11 +62,8 @@ class Survey:
     """Whether one atomic group carries everything: then a copy without any hold is still crash-consistent."""
     reasons: tuple[str, ...]
     """Why `best` is what it is, one sentence each."""
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether filesystems are frozen over the split."""
-        return any(one.hold.covers_paths for one in self.held)
+    frozen: frozenset[str] = frozenset()
+    """Keys of the targets whose filesystems stand still over the split: their copies need no journal replay."""
 
     def data_targets(self) -> tuple[Target, ...]:
         """The groups split under the freeze."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from splitmirror import acts, moves
+from splitmirror.job import mirror_key
 from splitmirror.phases import establish
 from splitmirror.phases.survey import Target
 from splitmirror.run import Run, take_back
@@ -22,9 +23,15 @@ def withdraw(run: Run) -> list[Fault]:
 
 
 def reattach(run: Run) -> None:
-    """Family MIRROR: start the incremental establish. Family POINT: discard all but the newest ``keep`` copies."""
+    """Family MIRROR: start the incremental establish. Family POINT: discard all but the newest ``keep`` copies.
+
+    A pinned copy stays as it is.
+    """
+    pinned = {mirror_key(pin.array, pin.group): pin.reason for pin in run.journal.pins()}
     for target in split_targets(run):
-        if target.array.traits.family is Family.POINT:
+        if target.key in pinned:
+            run.note("reattach", target.key, skipped=f"it is pinned: {pinned[target.key]}")
+        elif target.array.traits.family is Family.POINT:
             establish.make_room(run, target, keep=run.job.policy.keep)
         elif target.array.traits.tracks_changes:
             establish.start(run, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -316,7 +315,7 @@ def test_a_copy_that_somebody_reads_is_not_overwritten(tmp_path: Path) -> None:
     story.prepare(first)
     story.finish(first, BackupStatus.GOOD)
     world.users = [User(42, "dd", "/backup/erp")]
-    with pytest.raises(Ended, match="dd .pid 42."):
+    with pytest.raises(Ended, match=r"dd .pid 42."):
         story.prepare(make_run(job, first.journal))
     assert "establish:a:incremental" not in world.trace
 
@@ -337,7 +336,7 @@ def test_what_a_dead_run_left_is_withdrawn_before_anything_that_can_fail(tmp_pat
 def test_the_journal_names_every_phase_with_its_start_and_end(tmp_path: Path) -> None:
     run = make_run(make_job(World(), tmp_path))
     story.prepare(run)
-    started = [act for act in acts_of(run.journal, run.run_id, Kind.STARTED)]
+    started = acts_of(run.journal, run.run_id, Kind.STARTED)
     assert started == [
         "clear", "preflight", "establish", "arm", "quiesce", "split", "resume", "prove", "capture", "present",
     ]  # fmt: skip
@@ -370,7 +369,7 @@ def test_the_card_is_beside_the_copy_only_while_it_is_presented(tmp_path: Path) 
     folder = Path(run.job.presented[0].presentation.path + ".card")
     assert "application-consistent" in (folder / "RECOVERY.md").read_text()
     assert (folder / "app1" / "label").read_bytes() == b"a label\n"
-    assert os.stat(folder).st_mode & 0o077 == 0
+    assert folder.stat().st_mode & 0o077 == 0
     story.finish(run, BackupStatus.GOOD)
     assert not folder.exists()
     assert (tmp_path / "cards" / run.run_id / "card.json").is_file()
