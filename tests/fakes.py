@@ -28,7 +28,7 @@ from splitmirror_drivers.contracts.array import (
     Source,
     Traits,
 )
-from splitmirror_drivers.contracts.host import Answer, Blocks, Charge, EndsWith, Hold, Mailbox, Message, Verb
+from splitmirror_drivers.contracts.host import Answer, Blocks, Charge, EndsWith, Hold, Host, Mailbox, Message, Verb
 from splitmirror_drivers.contracts.presentation import Presented, User
 from splitmirror_drivers.kit.command import Command, Completed
 from splitmirror_drivers.kit.deadline import Deadline
@@ -222,7 +222,7 @@ class FakeApplication:
     """An application with the holds it is given."""
 
     name: str
-    host: FakeHost
+    host: Host
     made: tuple[Hold, ...]
     needs_atomic: str = ""
     driver: str = "fake"
@@ -304,7 +304,7 @@ class FakePresentation:
 
     world: World
     path: str
-    host: FakeHost
+    host: Host
     driver: str = "fake"
     writes_to_copy: bool = False
 

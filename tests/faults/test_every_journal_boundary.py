@@ -17,6 +17,7 @@ from splitmirror import acts, recover, story
 from splitmirror.journal.contract import OPEN_STATUSES, Event, Journal, Status
 from splitmirror.run import Ended, Run
 from splitmirror_drivers.contracts.array import PairState
+from splitmirror_drivers.contracts.host import Blocks
 from splitmirror_drivers.contracts.product import BackupStatus
 
 MANY = 60
@@ -51,7 +52,7 @@ def kill_at(run: Run, world: World, number: int, *, after: bool) -> Callable[[],
 def story_until_killed(folder: Path, world: World, number: int, *, after: bool) -> tuple[Journal, str, bool]:
     """One pre and post; where the dead run's journal can be read on, its name, and whether it was killed at all."""
     job = make_job(
-        world, folder, holds=[[hold("backup", blocks_nothing()), hold("db"), hold("fs", covers_paths=("/d",))]]
+        world, folder, holds=[[hold("backup", Blocks.NOTHING), hold("db"), hold("fs", covers_paths=("/d",))]]
     )
     run = make_run(job)
     original = run.journal.append
@@ -65,12 +66,6 @@ def story_until_killed(folder: Path, world: World, number: int, *, after: bool) 
         pass  # what this test is about
     run.journal.append = original  # type: ignore[method-assign]
     return run.journal, run.run_id, killed
-
-
-def blocks_nothing() -> object:
-    from splitmirror_drivers.contracts.host import Blocks
-
-    return Blocks.NOTHING
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -16,7 +16,7 @@ from splitmirror.journal.contract import Kind, Status
 from splitmirror.policy.types import Policy
 from splitmirror.run import Ended
 from splitmirror_drivers.contracts.application import Verdict
-from splitmirror_drivers.contracts.array import Atomic, PairState
+from splitmirror_drivers.contracts.array import Atomic, PairState, Source
 from splitmirror_drivers.contracts.host import Blocks
 from splitmirror_drivers.contracts.presentation import User
 from splitmirror_drivers.contracts.product import BackupStatus, Result
@@ -209,10 +209,8 @@ def test_a_policy_whose_copy_could_never_be_good_is_refused_before_anything_is_t
 def test_a_file_outside_the_mirror_is_refused_with_both_names(tmp_path: Path) -> None:
     world = World()
     job = make_job(world, tmp_path)
-    array = job.arrays["array"]
-    array.sources = lambda group, deadline: (
-        type(array).sources(array, group, deadline)[0].__class__("device", "/dev/sdz"),
-    )  # type: ignore[method-assign]
+    elsewhere = (Source("device", "/dev/sdz"),)
+    job.arrays["array"].sources = lambda group, deadline: elsewhere  # type: ignore[method-assign]
     with pytest.raises(Ended, match="/data/db/file") as caught:
         story.prepare(make_run(job))
     assert "/dev/sdz" in caught.value.detail
