@@ -6,7 +6,8 @@ the file. So a file outside is an error with both names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from splitmirror.phases.survey import Covered
 from splitmirror_drivers.contracts.array import Source
@@ -38,6 +39,13 @@ def is_under(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies below it."""
     folder = folder.rstrip("/") or "/"
     return path == folder or path.startswith(folder if folder == "/" else folder + "/")
+
+
+def as_seen(source: Source, host: str, machines: Mapping[str, str]) -> Source:
+    """The source under the name of `host`, when that is a name of the same machine."""
+    if source.host and source.host != host and machines.get(source.host, "?") == machines.get(host, "!"):
+        return replace(source, host=host)
+    return source
 
 
 def is_covered(place: Covered, source: Source) -> bool:

@@ -169,6 +169,8 @@ def post(office: Office, call: Invocation, teller: log.Teller, give_up: GiveUp) 
         return Outcome(Result.DONE, None, f"{job.name}: stream struck off run {record.run_id}; its copy stays")
     lock.acquire()
     try:
+        if not enter.is_open(office.journal.run(record.run_id)):  # the next pre, or `recover`, was here before us
+            return Outcome(Result.DONE, None, f"{job.name}: run {record.run_id} is closed already; nothing touched")
         return story.finish(office.run(job, record, teller, give_up), call.status)
     finally:
         lock.release()

@@ -64,6 +64,13 @@ sm_unescape() { # TEXT as in /proc/mounts: sm_text
   sm_text=$sm_text$sm_r
 }
 
+host_machine() { # what two names of one machine have in common: this boot of its kernel, and what it sees of its mounts
+  sm_boot
+  if sm_space=$(readlink /proc/self/ns/mnt 2>/dev/null) && [ -n "$sm_space" ]; then
+    fact machine "$sm_boot_id $sm_space"
+  fi
+}
+
 host_facts() {
   sm_boot
   fact boot "$sm_boot_id"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from splitmirror import acts, recover
-from splitmirror.journal.contract import RunRecord, Status
+from splitmirror.journal.contract import OPEN_STATUSES, RunRecord, Status
 from splitmirror.locks import RunLock
 from splitmirror.run import Run
 from splitmirror_drivers.kit.errors import InUse, Refused
@@ -12,23 +15,44 @@ from splitmirror_drivers.kit.errors import InUse, Refused
 def clear(run: Run) -> None:
     """Bring to rest every run of this policy that ended without doing so itself."""
     for record in run.journal.open_runs(run.job.name):
-        if record.run_id == run.run_id:
-            continue
-        if RunLock(run.job.state_folder, record.run_id).is_alive():
-            raise InUse(
-                f"run {record.run_id} of {run.job.name} is at work",
-                hint="wait for it; `splitmirror status` shows what it does",
-            )
-        if record.status is Status.READY and not recover.is_from_another_boot(run, record):
-            refuse_open(run, record)
-            continue
-        left = recover.bring_to_rest(run, record)
-        if left:
-            raise Refused(
-                f"run {record.run_id} left something that could not be taken back: {left[0]}",
-                detail="\n".join(fault.full() for fault in left),
-                hint=left[0].hint or f"mend that, then run `splitmirror recover {record.run_id}`",
-            )
+        if record.run_id != run.run_id:
+            with alone(run, record.run_id):
+                one(run, run.journal.run(record.run_id))  # it may have moved on since it was listed
+
+
+@contextmanager
+def alone(run: Run, run_id: str) -> Iterator[None]:
+    """Hold the lock of another run, so that neither its post nor `recover` is at it meanwhile. InUse: it is at work."""
+    lock = RunLock(run.job.state_folder, run_id)
+    busy = InUse(
+        f"run {run_id} of {run.job.name} is at work", hint="wait for it; `splitmirror status` shows what it does"
+    )
+    if lock.is_alive():
+        raise busy
+    try:
+        lock.acquire()
+    except InUse as exc:
+        raise busy from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def one(run: Run, record: RunRecord) -> None:
+    """Bring one run to rest that no process is at. Raises InUse while its copy waits for its post."""
+    if record.status not in OPEN_STATUSES:
+        return
+    if record.status is Status.READY and not recover.is_from_another_boot(run, record):
+        refuse_open(run, record)
+        return
+    left = recover.bring_to_rest(run, record)
+    if left:
+        raise Refused(
+            f"run {record.run_id} left something that could not be taken back: {left[0]}",
+            detail="\n".join(fault.full() for fault in left),
+            hint=left[0].hint or f"mend that, then run `splitmirror recover {record.run_id}`",
+        )
 
 
 def refuse_open(run: Run, record: RunRecord) -> None:

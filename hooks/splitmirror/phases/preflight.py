@@ -11,7 +11,7 @@ from splitmirror.parallel import by_name, each
 from splitmirror.phases.survey import Covered, Held, Survey, Target
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
 from splitmirror_drivers.contracts.array import Atomic, Move
-from splitmirror_drivers.contracts.host import Host
+from splitmirror_drivers.contracts.host import Host, Verb
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import NotCovered, PolicyFault, Refused
 
@@ -51,31 +51,40 @@ def survey(job: Job, journal: Journal, run_id: str = "", *, may_copy_all: bool =
             rotation.refuse_full(target)
         if target.mode is None:
             moves.require(Move.SPLIT, target.key, target.array.query(target.group, deadline), target.array.traits)
-    covered = _coverage(job, found, targets, deadline)
+    machines = known_machines(job, deadline)
+    covered = _coverage(job, found, targets, machines, deadline)
     _refuse_slow_split(job, targets)
     freezers = tuple(_freezers(job, found, targets, covered))
     freezer_facts = {app.name: app.check(deadline) for app in freezers}
     held = [*_holds(job.applications, found), *_holds(freezers, freezer_facts, belongs=False)]
     verdict, one_moment, reasons = _best(job, found, targets, held, covered, deadline)
-    frozen = _frozen_targets(targets, held, covered, deadline)
+    frozen = _frozen_targets(targets, held, covered, machines, deadline)
     _refuse_writes_to_copy(job, targets, frozen, deadline)
     each(lambda placed: placed.presentation.check(deadline), job.presented)
     facts = found | freezer_facts
-    return Survey(job.applications, facts, targets, tuple(held), freezers, verdict, one_moment, reasons, frozen)
+    return Survey(job.applications, facts, targets, tuple(held), freezers, verdict, one_moment, reasons, frozen, machines)
+
+
+def known_machines(job: Job, deadline: Deadline) -> dict[str, str]:
+    """Which machine is behind each host's name: one that is reached as itself and over SSH is still one."""
+    hosts = job.all_hosts() if len(job.all_hosts()) > 1 else ()
+    said = by_name(lambda host: host.call(Verb("host.machine"), deadline).facts.get("machine", ""), hosts)
+    return {name: machine for name, machine in said.items() if machine}
 
 
 def _coverage(
-    job: Job, facts: Mapping[str, Facts], targets: Sequence[Target], deadline: Deadline
+    job: Job, facts: Mapping[str, Facts], targets: Sequence[Target], machines: Mapping[str, str], deadline: Deadline
 ) -> dict[str, list[Covered]]:
     data = [s for t in targets if not t.is_log for s in t.array.sources(t.group, deadline)]
     logs = [s for t in targets if t.is_log for s in t.array.sources(t.group, deadline)]
     names = ", ".join(target.key for target in targets)
 
     def one(app: Application) -> list[Covered]:
+        seen, also = ([coverage.as_seen(s, app.host.name, machines) for s in sources] for sources in (data, logs))
         places = coverage.locate(app.host, facts[app.name].files, deadline)
-        coverage.require(app.name, places, data, names)
+        coverage.require(app.name, places, seen, names)
         log_places = coverage.locate(app.host, facts[app.name].log_files, deadline)
-        coverage.require(app.name, log_places, [*data, *logs], names)
+        coverage.require(app.name, log_places, [*seen, *also], names)
         return [*places, *log_places]
 
     return by_name(one, job.applications)
@@ -146,7 +155,11 @@ def frozen_mounts(
 
 
 def _frozen_targets(
-    targets: Sequence[Target], held: Sequence[Held], covered: Mapping[str, Sequence[Covered]], deadline: Deadline
+    targets: Sequence[Target],
+    held: Sequence[Held],
+    covered: Mapping[str, Sequence[Covered]],
+    machines: Mapping[str, str],
+    deadline: Deadline,
 ) -> frozenset[str]:
     """Targets on whose devices every filesystem with a file of ours is frozen over their split."""
     frozen = {(one.host.name, path) for one in held for path in one.hold.covers_paths}
@@ -154,7 +167,11 @@ def _frozen_targets(
     found = set()
     for target in targets:
         sources = [] if target.is_log else target.array.sources(target.group, deadline)
-        mine = [place for place in places if any(coverage.is_covered(place, source) for source in sources)]
+        mine = [
+            place
+            for place in places
+            if any(coverage.is_covered(place, coverage.as_seen(source, place.host, machines)) for source in sources)
+        ]
         if mine and all((place.host, place.mount) in frozen for place in mine):
             found.add(target.key)
     return frozenset(found)

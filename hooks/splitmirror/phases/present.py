@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from splitmirror import acts
@@ -43,6 +44,9 @@ def present(run: Run, survey: Survey, receipts: Sequence[Receipt], contents: car
         limits.require_awaited(run)
         target = targets[placed.mirror]
         exposed = expose(run, target, by_key[target.array.name, target.group])
+        host = placed.presentation.host.name
+        if exposed.host != host and survey.machines.get(exposed.host, "?") == survey.machines.get(host, "!"):
+            exposed = replace(exposed, host=host)  # another name of the same machine
         one(run, placed, exposed, is_frozen=target.key in survey.frozen)
         if placed.presentation.host.is_local:
             put_card(run, contents, card.folder_beside(placed.presentation.path))

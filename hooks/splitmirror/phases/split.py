@@ -94,7 +94,13 @@ def _receipts(outcomes: Sequence[Outcome]) -> list[Receipt]:
         raise unknown([outcome.array.name for outcome in outcomes if outcome.fault]) from fault
     if faults:
         raise faults[0]
-    return [receipt for outcome in outcomes for receipt in outcome.receipts]
+    receipts = [receipt for outcome in outcomes for receipt in outcome.receipts]
+    if again := [receipt for receipt in receipts if receipt.is_again]:
+        raise SplitUnknown(
+            f"a copy {again[0].copy} of {again[0].array}/{again[0].group} was there already: its moment is not known",
+            hint="it is never called good; the next run makes a new one",
+        )
+    return receipts
 
 
 def unknown(arrays: Sequence[str]) -> Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from splitmirror.job import MirrorSet
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
@@ -64,6 +64,8 @@ class Survey:
     """Why `best` is what it is, one sentence each."""
     frozen: frozenset[str] = frozenset()
     """Keys of the targets whose filesystems stand still over the split: their copies need no journal replay."""
+    machines: Mapping[str, str] = field(default_factory=dict)
+    """What tells the machine behind each host's name; hosts that cannot say are missing."""
 
     def data_targets(self) -> tuple[Target, ...]:
         """The groups split under the freeze."""

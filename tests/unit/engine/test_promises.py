@@ -182,3 +182,18 @@ def test_each_data_servers_clock_is_on_the_card(tmp_path: Path, monkeypatch: pyt
     story.prepare(run)
     told_on_card = json.loads((tmp_path / "cards" / run.run_id / "card.json").read_text())["clocks"]
     assert told_on_card["db1"].endswith("behind ours")
+
+
+def test_a_copy_that_was_there_before_the_split_is_never_called_good(tmp_path: Path) -> None:
+    world = World()
+    job = make_job(world, tmp_path)
+    split = job.arrays["array"].split
+
+    def found(groups: Sequence[str], copy: str, deadline: Deadline) -> tuple[Receipt, ...]:
+        return tuple(replace(receipt, is_again=True) for receipt in split(groups, copy, deadline))
+
+    job.arrays["array"].split = found  # type: ignore[method-assign]
+    with pytest.raises(Ended, match="there already"):
+        story.prepare(make_run(job))
+    assert not world.presented
+    assert not world.is_frozen()

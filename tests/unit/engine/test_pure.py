@@ -114,3 +114,12 @@ def test_a_signal_wakes_a_wait_at_once_and_only_the_first_counts() -> None:
         with pytest.raises(GivenUp, match="SIGTERM"):
             give_up.check()
     assert time.monotonic() - began < 10
+
+
+def test_two_names_of_one_machine_see_the_same_trees_and_a_machine_that_cannot_say_is_nobody_else() -> None:
+    source = Source("path", "/data/pg", "local")
+    machines = {"local": "boot-1 ns-1", "db1": "boot-1 ns-1", "db2": "boot-2 ns-1"}
+    assert coverage.as_seen(source, "db1", machines).host == "db1"
+    assert coverage.as_seen(source, "db2", machines).host == "local"
+    assert coverage.as_seen(source, "db3", machines).host == "local"
+    assert coverage.as_seen(source, "db1", {}).host == "local"
