@@ -8,14 +8,27 @@ the policy is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from splitmirror.phases.survey import Covered, Held, Target
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
 from splitmirror_drivers.contracts.array import Atomic
 
 
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """How the groups that carry one application's files are split.
+
+    `spans_devices`: a mirrored filesystem may lie on several block devices, so that without one moment its own
+    structure is only sound when it is frozen.
+    """
+
+    is_one_moment: bool
+    spans_devices: bool = False
+
+
 def is_one_moment(targets: Sequence[Target], pair_counts: Mapping[str, int]) -> bool:
-    """Whether the data groups of a run are split at one moment as far as their array says so."""
+    """Whether these groups are split at one moment as far as their array says so."""
     arrays = {target.array.name for target in targets}
     if len(arrays) != 1:
         return False
@@ -33,28 +46,29 @@ def at_best(
     held: Sequence[Held],
     covered: Mapping[str, Sequence[Covered]],
     *,
-    one_moment: bool,
-    spans_devices: bool,
+    carriers: Mapping[str, Carrier],
+    is_whole: bool,
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The best verdict this policy can reach, and a sentence for each thing that decides it.
 
-    `covered`: each application's files. `spans_devices`: a mirrored filesystem lies on block devices that are not split
-    at one moment, so that its own structure is only sound when it is frozen.
+    `covered`: each application's files; `carriers`: how what carries them is split; `is_whole`: whether one split that
+    is one moment carries everything.
     """
     frozen = {(one.host.name, path) for one in held for path in one.hold.covers_paths}
     verdicts, reasons = [], []
     for app in applications:
         stands_still = bool(covered.get(app.name)) and all((c.host, c.mount) in frozen for c in covered[app.name])
         holds = [one.hold for one in held if one.application == app.name]
-        verdict, reason = _one(app, facts[app.name], holds, one_moment=one_moment, stands_still=stands_still)
-        if spans_devices and not (one_moment or stands_still) and verdict is not Verdict.UNPROVEN:
+        on = carriers[app.name]
+        verdict, reason = _one(app, facts[app.name], holds, one_moment=on.is_one_moment, stands_still=stands_still)
+        if on.spans_devices and not (on.is_one_moment or stands_still) and verdict is not Verdict.UNPROVEN:
             verdict = Verdict.UNPROVEN
             reason = f"{app.name}: its filesystem spans devices that are not split at one moment, and is not frozen"
         verdicts.append(verdict)
         reasons.append(reason)
     if not applications:
-        verdicts.append(Verdict.CRASH if one_moment else Verdict.UNPROVEN)
-        reasons.append("no application is named; the split is " + ("one moment" if one_moment else "not one moment"))
+        verdicts.append(Verdict.CRASH if is_whole else Verdict.UNPROVEN)
+        reasons.append("no application is named; the split is " + ("one moment" if is_whole else "not one moment"))
     order = [Verdict.APPLICATION, Verdict.CRASH, Verdict.UNPROVEN]
     return max(verdicts, key=order.index), tuple(reasons)
 

@@ -105,7 +105,9 @@ class _Wiring:
             for index, mirror in enumerate(mirrors)
             if wanted in ("", mirror.array.name) and (not group or group in mirror.groups)
         ]
-        if not matching or (len(matching) > 1 and len(mirrors) > 1):
+        if not present.mirror:  # the data, where only one mirror carries data
+            matching = [index for index in matching if not mirrors[index].is_log]
+        if len(matching) != 1:
             raise PolicyFault(
                 f"{self.name}: it is not clear which mirror {present.mount or present.directory or present.raw} shows",
                 hint='say mirror = "ARRAY/GROUP" in that present entry',

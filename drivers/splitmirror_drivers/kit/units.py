@@ -62,6 +62,9 @@ class SecretReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     keyring: str | None = None
     command: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        self.kind()
+
     def kind(self) -> Literal["env", "file", "keyring", "command"]:
         """Which one it is; ValueError when none or several are given."""
         given = [name for name in ("env", "file", "keyring", "command") if getattr(self, name) is not None]

@@ -127,18 +127,16 @@ def families_of(job: Job, host: Host) -> tuple[str, ...]:
 
 
 def _ask_host(host: Host, families: tuple[str, ...], deadline: Deadline) -> HostSaid:
-    try:
-        host.families(families)
-        host.connect(deadline)
-        answer = host.call(Verb("host.records"), deadline)
-        if answer.exit_code != 0:
-            raise CommandFailed(f"{host.name} cannot say what is held there", detail=answer.said)
-        records = tuple(parse_record(host.name, line) for line in answer.lines("hold"))
-        if not any(held.stands for held in records):
-            return HostSaid(records)
-        return HostSaid(records, host.call(Verb("host.facts"), deadline).facts.get("boot", ""))
-    finally:
-        host.disconnect()
+    """The connection stays: an array may be asked over it at the same time. Whoever asks closes it when all is said."""
+    host.families(families)
+    host.connect(deadline)
+    answer = host.call(Verb("host.records"), deadline)
+    if answer.exit_code != 0:
+        raise CommandFailed(f"{host.name} cannot say what is held there", detail=answer.said)
+    records = tuple(parse_record(host.name, line) for line in answer.lines("hold"))
+    if not any(held.stands for held in records):
+        return HostSaid(records)
+    return HostSaid(records, host.call(Verb("host.facts"), deadline).facts.get("boot", ""))
 
 
 def parse_record(host: str, line: str) -> Held:

@@ -46,6 +46,7 @@ class Login:
     account: str
     state: str
     public_key: str
+    family_dirs: tuple[str, ...] = ()
 
     @property
     def runs_as(self) -> str:
@@ -64,7 +65,7 @@ def install(office: Office, arguments: argparse.Namespace) -> int:
     login = login_of(office, arguments.host)
     if arguments.is_print:
         if arguments.program:
-            Path(arguments.program).write_text(composed(login.state).text, encoding="utf-8")
+            Path(arguments.program).write_text(composed(login).text, encoding="utf-8")
         sys.stdout.write(as_text(login, done=()))
         return 0
     done = put_in_place(host_of(office, arguments.host), login)
@@ -85,6 +86,7 @@ def login_of(office: Office, name: str) -> Login:
         account=str(getattr(options, "sudo", "") or ""),
         state=str(getattr(options, "guard_dir", "") or ""),
         public_key=public_half(getattr(key, "file", None)),
+        family_dirs=tuple(getattr(options, "family_dirs", ())),
     )
 
 
@@ -96,9 +98,9 @@ def public_half(key_file: str | None) -> str:
     return "THE-PUBLIC-KEY-OF-THIS-BACKUP-SERVER"
 
 
-def composed(state: str) -> program.Program:
+def composed(login: Login) -> program.Program:
     """The program with every verb family, locked to verbs."""
-    return program.compose(program.all_families(), state=state, installed=True)
+    return program.installed(login.family_dirs, state=login.state)
 
 
 def host_of(office: Office, name: str) -> Host:
@@ -112,10 +114,10 @@ def host_of(office: Office, name: str) -> Host:
 
 def put_in_place(host: Host, login: Login) -> tuple[str, ...]:
     """Program and boot job; the program is complete before its name is. Raises what failed, with a hint to --print."""
-    wanted = composed(login.state)
+    wanted = composed(login)
     host.connect(Deadline.after(STEP_SECONDS))
     try:
-        step(host, ("mkdir", "-p", FOLDER))
+        step(host, ("mkdir", "-p", "-m", "0755", FOLDER))  # the login has to get there, whatever root's umask is
         write(host, PROGRAM, wanted.text, "0755")
         answered = step(host, (PROGRAM, "hello")).split()
         if answered[:1] != ["hello"] or wanted.checksum not in answered:
@@ -187,7 +189,7 @@ def as_text(login: Login, done: Sequence[str]) -> str:
     if not done:
         lines += [
             f"program: {PROGRAM}, owner root, mode 0755",
-            f"    sha256 of its parts {composed(login.state).checksum}; --program FILE writes it",
+            f"    sha256 of its parts {composed(login).checksum}; --program FILE writes it",
         ]
     lines += [
         "",

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from splitmirror.policy.draft import Draft
+from splitmirror.policy.draft import Draft, Entry
+from splitmirror.policy.drivers import HOSTS, LOCAL
 from splitmirror.policy.rules import CARD_SUFFIX, PRESENT_KINDS
 
 _PRODUCTS: Mapping[str, str] = {
@@ -40,16 +41,33 @@ def text(draft: Draft, product: str, path: Path, *, is_default: bool) -> str:
     folder = Path(sys.argv[0]).absolute().parent
     calls = {hook: f"{folder / f'splitmirror-{hook}'}{config}" for hook in ("pre", "post")}
     template = _PRODUCTS.get(product.removesuffix("-strict"), _OTHER)
-    places = [
-        place for entry in draft.policy.get("present", ()) for kind in PRESENT_KINDS if (place := entry.get(kind))
-    ]
-    backed_up = "\n".join(f"  {place}\n  {place}{CARD_SUFFIX}" for place in places)
+    backed_up = "\n".join(f"  {place}" for entry in draft.policy.get("present", ()) for place in _places(entry))
     return (
         f"\n{path} is written. Next:\n"
+        f"{''.join(_login(entry) for entry in draft.entries if entry.section is HOSTS)}"
         f"  splitmirror check{config} {draft.name}             tries everything for real, changes nothing\n"
         f"  splitmirror plan{config} {draft.name}              shows what a run would do\n"
         f"  splitmirror establish{config} --full {draft.name}  the one full copy, ahead of time\n"
         f"\nWhat the backup product {product} is told:\n"
         f"{template.format(name=draft.name, product=product, **calls)}"
         f"\nWhat it backs up (both exist only while a copy is presented):\n{backed_up}\n"
+    )
+
+
+def _places(entry: Mapping[str, str]) -> list[str]:
+    """What one presentation brings; a recovery card lies beside those of this machine only."""
+    (path,) = (entry[kind] for kind in PRESENT_KINDS if kind in entry)
+    host = entry.get("host", LOCAL)
+    return [path, path + CARD_SUFFIX] if host == LOCAL else [f"{path} on {host}"]
+
+
+def _login(host: Entry) -> str:
+    """How the login to a new data server is made ready."""
+    key = host.values["key"]["file"]
+    who = f"{host.values['user']}@{host.values['addresses'][0]}"
+    return (
+        f"  ssh-keygen -t ed25519 -N '' -f {shlex.quote(key)}   unless there is that key\n"
+        f"  {key}.pub goes into the authorized_keys of {who},\n"
+        f"  that server's host key, from a source you trust, into our known_hosts: an unknown one is refused\n"
+        f"  splitmirror install-guard {host.name} --print       what else belongs there, so that this key can do nothing else\n"
     )

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             preflight.disconnect_all(job)
         steps = planning.plan(job, found)
     paths = [placed.presentation.path for placed in job.presented]
-    put_into_list = [*paths, *(str(card.folder_beside(path)) for path in paths)]
+    local = [placed.presentation.path for placed in job.presented if placed.presentation.host.is_local]
+    put_into_list = [*paths, *(str(card.folder_beside(path)) for path in local)]
     if arguments.json:
         data = {"steps": [asdict(step) for step in steps], "product_file_list": put_into_list}
         frame.write_json({"version": 1, "policy": job.name, **check.told(found), **data})

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from splitmirror import best, coverage, moves, rotation
 from splitmirror.job import Job
 from splitmirror.journal.contract import Journal
 from splitmirror.parallel import by_name, each
+from splitmirror.phases import freezing
 from splitmirror.phases.survey import Covered, Held, Survey, Target
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
-from splitmirror_drivers.contracts.array import Atomic, Move
+from splitmirror_drivers.contracts.array import Move, Source
 from splitmirror_drivers.contracts.host import Host, Verb
 from splitmirror_drivers.kit.deadline import Deadline
-from splitmirror_drivers.kit.errors import NotCovered, PolicyFault, Refused
+from splitmirror_drivers.kit.errors import NotCovered, Refused
 
 CONNECT_SECONDS = 30.0
 ASK_SECONDS = 60.0
@@ -54,15 +56,17 @@ def survey(job: Job, journal: Journal, run_id: str = "", *, may_copy_all: bool =
     machines = known_machines(job, deadline)
     covered = _coverage(job, found, targets, machines, deadline)
     _refuse_slow_split(job, targets)
-    freezers = tuple(_freezers(job, found, targets, covered))
+    freezers = tuple(freezing.freezers(job, found, targets, covered))
     freezer_facts = {app.name: app.check(deadline) for app in freezers}
     held = [*_holds(job.applications, found), *_holds(freezers, freezer_facts, belongs=False)]
-    verdict, one_moment, reasons = _best(job, found, targets, held, covered, deadline)
-    frozen = _frozen_targets(targets, held, covered, machines, deadline)
-    _refuse_writes_to_copy(job, targets, frozen, deadline)
+    verdict, one_moment, reasons = _best(job, found, targets, held, covered, machines, deadline)
+    frozen = freezing.frozen_targets(targets, held, covered, machines, deadline)
+    freezing.refuse_writes_to_copy(job, targets, frozen, deadline)
     each(lambda placed: placed.presentation.check(deadline), job.presented)
     facts = found | freezer_facts
-    return Survey(job.applications, facts, targets, tuple(held), freezers, verdict, one_moment, reasons, frozen, machines)
+    return Survey(
+        job.applications, facts, targets, tuple(held), freezers, verdict, one_moment, reasons, frozen, machines
+    )
 
 
 def known_machines(job: Job, deadline: Deadline) -> dict[str, str]:
@@ -85,7 +89,7 @@ def _coverage(
         coverage.require(app.name, places, seen, names)
         log_places = coverage.locate(app.host, facts[app.name].log_files, deadline)
         coverage.require(app.name, log_places, [*seen, *also], names)
-        return [*places, *log_places]
+        return [*places, *(replace(place, is_log=True) for place in log_places)]
 
     return by_name(one, job.applications)
 
@@ -103,94 +107,6 @@ def _refuse_slow_split(job: Job, targets: Sequence[Target]) -> None:
             )
 
 
-def _freezers(
-    job: Job, facts: Mapping[str, Facts], targets: Sequence[Target], covered: Mapping[str, Sequence[Covered]]
-) -> list[Application]:
-    """The filesystem holds that ``freeze-filesystems`` asks for, one application per host."""
-    mounts = frozen_mounts(job, facts, targets, covered)
-    hosts = {host.name: host for host in job.data_hosts()}
-    return [job.freezer(hosts[name], sorted(paths)) for name, paths in mounts.items() if paths]
-
-
-def frozen_mounts(
-    job: Job, facts: Mapping[str, Facts], targets: Sequence[Target], covered: Mapping[str, Sequence[Covered]]
-) -> dict[str, set[str]]:
-    """Mount points to freeze, by host name.
-
-    ``auto``: every filesystem on mirrored block devices, for a clean copy; of a mirrored tree, whose copy has a
-    filesystem of its own, only where an application needs one moment that the array does not give.
-    """
-    wish = job.policy.freeze_filesystems
-    mounts: dict[str, set[str]] = {}
-    if wish == "none":
-        return mounts
-    places = [place for app_places in covered.values() for place in app_places]
-    if not isinstance(wish, str):
-        known = {(place.host, place.mount) for place in places}
-        for entry in wish:
-            host, _, path = entry.rpartition(":")
-            matching = {(h, m) for h, m in known if m == path and host in ("", h)}
-            if not matching:
-                raise PolicyFault(
-                    f"freeze-filesystems names {entry}, where no file of {job.name} lies",
-                    detail="mounted: " + ", ".join(sorted(f"{h}:{m}" for h, m in known)),
-                )
-            for name, mount in matching:
-                mounts.setdefault(name, set()).add(mount)
-        return mounts
-    data = [target for target in targets if not target.is_log]
-    if not all(target.array.traits.allows_freeze for target in data):
-        return mounts
-    on_devices = any(
-        source.kind == "device"
-        for target in data
-        for source in target.array.sources(target.group, Deadline.after(ASK_SECONDS))
-    )
-    splits_at_once = all(t.array.traits.atomic in (Atomic.GROUP, Atomic.GROUPS) for t in data)
-    for app in job.applications:
-        needs = on_devices or (bool(facts[app.name].needs_atomic) and not splits_at_once)
-        for place in covered[app.name] if needs else ():
-            mounts.setdefault(place.host, set()).add(place.mount)
-    return mounts
-
-
-def _frozen_targets(
-    targets: Sequence[Target],
-    held: Sequence[Held],
-    covered: Mapping[str, Sequence[Covered]],
-    machines: Mapping[str, str],
-    deadline: Deadline,
-) -> frozenset[str]:
-    """Targets on whose devices every filesystem with a file of ours is frozen over their split."""
-    frozen = {(one.host.name, path) for one in held for path in one.hold.covers_paths}
-    places = [place for app_places in covered.values() for place in app_places]
-    found = set()
-    for target in targets:
-        sources = [] if target.is_log else target.array.sources(target.group, deadline)
-        mine = [
-            place
-            for place in places
-            if any(coverage.is_covered(place, coverage.as_seen(source, place.host, machines)) for source in sources)
-        ]
-        if mine and all((place.host, place.mount) in frozen for place in mine):
-            found.add(target.key)
-    return frozenset(found)
-
-
-def _refuse_writes_to_copy(job: Job, targets: Sequence[Target], frozen: frozenset[str], deadline: Deadline) -> None:
-    """Replaying a journal writes to the copy: only where the array repairs that at the next establish."""
-    for placed in job.presented:
-        target = next(target for target in targets if target.mirror == placed.mirror)
-        is_safe = target.key in frozen or target.array.traits.tracks_copy_writes
-        sources = target.array.sources(target.group, deadline)
-        if placed.presentation.writes_to_copy and not is_safe and any(source.kind == "device" for source in sources):
-            raise Refused(
-                f"presenting {target.key} at {placed.presentation.path} would write to the copy (journal replay), "
-                "and its array does not track that",
-                hint='let its filesystems be frozen: freeze-filesystems = "auto"',
-            )
-
-
 def _holds(applications: Sequence[Application], facts: Mapping[str, Facts], *, belongs: bool = True) -> list[Held]:
     return [
         Held(app.host, hold, app.name if belongs else "") for app in applications for hold in app.holds(facts[app.name])
@@ -203,15 +119,14 @@ def _best(
     targets: Sequence[Target],
     held: Sequence[Held],
     covered: Mapping[str, Sequence[Covered]],
+    machines: Mapping[str, str],
     deadline: Deadline,
 ) -> tuple[Verdict, bool, tuple[str, ...]]:
     data = [target for target in targets if not target.is_log]
-    counts = {target.key: len(target.array.sources(target.group, deadline)) for target in data}
-    devices = [s for t in data for s in t.array.sources(t.group, deadline) if s.kind == "device"]
-    one_moment = best.is_one_moment(data, counts)
-    verdict, reasons = best.at_best(
-        job.applications, facts, held, covered, one_moment=one_moment, spans_devices=len(devices) > 1
-    )
+    sources = {target.key: target.array.sources(target.group, deadline) for target in data}
+    one_moment = best.is_one_moment(data, {key: len(found) for key, found in sources.items()})
+    carriers = {app.name: _carrier(covered[app.name], data, sources, machines) for app in job.applications}
+    verdict, reasons = best.at_best(job.applications, facts, held, covered, carriers=carriers, is_whole=one_moment)
     if verdict is Verdict.UNPROVEN:
         raise Refused(
             f"the copy of {job.name} could not be called good whatever happens",
@@ -224,6 +139,24 @@ def _best(
             hint='use "fail", or an array that splits the whole group at one moment',
         )
     return verdict, one_moment, reasons
+
+
+def _carrier(
+    places: Sequence[Covered],
+    targets: Sequence[Target],
+    sources: Mapping[str, Sequence[Source]],
+    machines: Mapping[str, str],
+) -> best.Carrier:
+    """The groups that one application's files (not its logs) lie on, as one."""
+    mine = [place for place in places if not place.is_log]
+    on = [
+        target
+        for target in targets
+        if any(coverage.is_covered(p, coverage.as_seen(s, p.host, machines)) for p in mine for s in sources[target.key])
+    ]
+    counts = {target.key: len(sources[target.key]) for target in on}
+    devices = [source for target in on for source in sources[target.key] if source.kind == "device"]
+    return best.Carrier(best.is_one_moment(on, counts), len(devices) > 1)
 
 
 def require_same(before: Survey, after: Mapping[str, Facts]) -> None:

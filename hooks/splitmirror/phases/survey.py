@@ -30,13 +30,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """Where one of an application's files lies: its real path, mount point, device and filesystem type on its host."""
+    """Where one of an application's files lies: its real path, mount point, device and filesystem type on its host.
+
+    `is_log`: one that may lie on a log mirror instead.
+    """
 
     host: str
     path: str
     mount: str
     device: str
     filesystem: str
+    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

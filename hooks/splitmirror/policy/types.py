@@ -17,6 +17,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     log: str = ""
     """Log folder; empty: ``log`` in the state folder."""
     syslog: bool = True
+    """One line a run to syslog."""
     server: str = ""
     """This backup server's name in claims and records; empty: its host name."""
 
@@ -26,44 +27,69 @@ class Mirror(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
     array: str
     groups: tuple[str, ...]
+    """The array's names of them."""
 
 
 class Present(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """Where and how the copy becomes readable; exactly one of mount, directory, raw."""
 
     mount: str = ""
+    """Mount point. It exists only while the copy is presented, and so does the folder ``….card`` beside it."""
     directory: str = ""
+    """For arrays whose copy is a directory already: the path at which it is shown."""
     raw: str = ""
+    """The copy's devices, without mounting anything."""
     host: str = "local"
+    """The machine on which the copy appears."""
     mirror: str = ""
     """Which mirror, as ``array`` or ``array/group``, when a policy has several."""
     options: tuple[str, ...] = ()
+    """Mount options beside read-only."""
     filesystem: str = ""
+    """What must be on the device; empty: any that is known."""
     fsck: bool = False
+    """Check the copy's filesystem before it is mounted."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """What belongs together in one run."""
 
     applications: tuple[str, ...] = ()
+    """What is quiesced together; none: the copy can be crash-consistent at best."""
     mirrors: tuple[Mirror, ...]
+    """What is split; several entries are split together."""
     log_mirrors: tuple[Mirror, ...] = ()
+    """The same, split after the applications have been resumed: for logs that recovery needs."""
     present: tuple[Present, ...] = ()
+    """Where the copy becomes readable."""
     freeze_filesystems: Literal["auto", "none"] | tuple[str, ...] = "auto"
+    """``auto``: every mounted filesystem on the mirrored volumes; ``none``; or a list of mount points."""
     max_freeze: Duration = Duration(30)
+    """How long writes may wait."""
     max_outage: Duration = Duration(1800)
+    """How long services may be down, for applications that are stopped."""
     product_limit: Duration = Duration(0)
-    """0: the product's own default."""
+    """How long the backup product waits for pre; 0: the product's own default."""
     max_establish: Duration = Duration(6 * 3600)
+    """How long pre waits for the mirror to be in sync."""
     longest_backup: Duration = Duration(24 * 3600)
+    """After this long ``status`` asks whether the backup has ended."""
     wait_for_claim: Duration = Duration(0)
+    """How long a run waits for a mirror or application that another run has."""
     max_archive_wait: Duration = Duration(60)
+    """How long the capture waits for logs to be archived."""
     reattach: Literal["after-backup", "before-next", "manual"] = "before-next"
+    """When the mirror is attached again."""
     on_backup_failure: Literal["keep", "reattach"] = "keep"
+    """What becomes of the copy when the product called the backup failed."""
     on_quiesce_failure: Literal["fail", "crash-consistent"] = "fail"
+    """``crash-consistent``: go on without the hold where one atomic split carries everything."""
     full_copy: Literal["never", "first", "always"] = "first"
+    """When ``establish --full`` may copy everything; ``first``: a pair that has never been in sync."""
     retries: int = 0
+    """How often pre tries again after a failure that may pass and left nothing behind."""
     streams: int = 1
+    """How many jobs of the product share one run, where the product does not say."""
     keep: int = 1
     """Copies kept of a group whose array keeps several."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
@@ -28,7 +28,7 @@ class Table:
     user: str = "splitmirror"
     sudo: str = "root"
     guard_dir: str = ""
-    key: SecretReference = field(default_factory=SecretReference)
+    key: SecretReference = SecretReference(file="/absent/db1.key")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_installed_program_answers_with_this_versions_checksum(places: Path) -> None:
     login = Login("root", "", str(places / "state"), "KEY")
-    wanted = program.compose(program.all_families(), state=login.state, installed=True)
+    wanted = program.installed(state=login.state)
     if Path("/run/systemd/system").is_dir():
         pytest.skip("this machine has systemd, and a test enables no unit on it")
     (done,) = install_guard.put_in_place(LocalHost(), login)
@@ -77,7 +77,7 @@ def test_a_program_that_answers_otherwise_is_not_called_installed(
     places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        install_guard, "composed", lambda state: program.Program("#!/bin/sh\necho hello 0 x y\n", "f" * 64, ())
+        install_guard, "composed", lambda login: program.Program("#!/bin/sh\necho hello 0 x y\n", "f" * 64, ())
     )
     with pytest.raises(UnknownAnswer, match="does not answer"):
         install_guard.put_in_place(LocalHost(), LOGIN)
@@ -130,7 +130,7 @@ def test_print_changes_nothing_and_names_what_belongs_where(stage: Stage, tmp_pa
     assert "NOPASSWD" in page
     assert "ExecStart=/usr/local/libexec/splitmirror-guard boot" in page
     assert "/var/lib/splitmirror/fetch-folders" in page
-    assert (tmp_path / "guard").read_text() == program.compose(program.all_families(), installed=True).text
+    assert (tmp_path / "guard").read_text() == program.installed().text
 
 
 def test_a_host_that_is_not_in_the_file_is_a_mistake(stage: Stage) -> None:
