@@ -93,7 +93,7 @@ def find_presentation(job: Job, intent: Presented) -> Presentation:
 
 def _rescue(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
     host = job.hosts[act.key]
-    host.families(sorted({family for app in job.applications if app.host is host for family in app.families}))
+    host.families(sorted({"filesystem", *(f for app in job.applications if app.host is host for f in app.families)}))
     host.connect(deadline)
     answer = host.call(Verb("host.rescue", (run_id,)), deadline)
     rows = [line.split("\t") for line in answer.lines("rescued")]

@@ -21,6 +21,9 @@ def freezers(
     """The filesystem holds that ``freeze-filesystems`` asks for, one application per host."""
     mounts = frozen_mounts(job, facts, targets, covered)
     hosts = {host.name: host for host in job.data_hosts()}
+    for app in job.applications:  # what an application freezes itself is not frozen twice: that would be refused
+        for hold in app.holds(facts[app.name]):
+            mounts.get(app.host.name, set()).difference_update(hold.covers_paths)
     return [job.freezer(hosts[name], sorted(paths)) for name, paths in mounts.items() if paths]
 
 
