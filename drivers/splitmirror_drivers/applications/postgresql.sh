@@ -4,6 +4,7 @@
 # psql: exit code 2 is a lost or refused connection, 3 an SQL error with ON_ERROR_STOP (PostgreSQL 15 manual, psql).
 
 # The password is the client's first line, so that it is in no argument list and passes through any change of account.
+# shellcheck disable=SC2016 # the inner shell expands it
 postgresql_login='IFS= read -r p; [ -z "$p" ] || { PGPASSWORD=$p; export PGPASSWORD; }; unset p
 PGCONNECT_TIMEOUT=10 PGAPPNAME=splitmirror; export PGCONNECT_TIMEOUT PGAPPNAME; unset PGOPTIONS PGSERVICE
 a=$1; shift; [ -z "$a" ] || set -- "$@" -h "$a"; exec "$@"'

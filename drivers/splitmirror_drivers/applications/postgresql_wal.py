@@ -76,13 +76,20 @@ def restored(lines: str) -> bytes:
 
 
 def require_pages(content: bytes, name: str, span: Span) -> None:
-    """Raise UnknownAnswer unless every page that the backup needs of this file is of this file and timeline."""
+    """Raise UnknownAnswer unless every page that the backup needs of this file is of this file and timeline.
+
+    A file that was ended early (``pg_switch_wal``) goes on with pages whose headers are zero, to its end.
+    """
     if len(content) != span.segment_bytes:
         raise UnknownAnswer(f"log file {name} has {len(content)} bytes, not {span.segment_bytes}")
     per_id = 2**32 // span.segment_bytes
     begin = (int(name[8:16], 16) * per_id + int(name[16:24], 16)) * span.segment_bytes
-    for offset in range(0, min(span.segment_bytes, span.stop - begin), PAGE_BYTES):
-        _, _, timeline, address = _HEADER.unpack_from(content, offset)
+    offsets = range(0, min(span.segment_bytes, span.stop - begin), PAGE_BYTES)
+    headers = [_HEADER.unpack_from(content, offset) for offset in offsets]
+    is_whole = span.stop >= begin + span.segment_bytes
+    while is_whole and len(headers) > 1 and not any(headers[-1]):
+        headers.pop()
+    for offset, (_, _, timeline, address) in zip(offsets, headers, strict=False):
         if (timeline, address) != (span.timeline, begin + offset):
             raise UnknownAnswer(f"log file {name} was used anew before it was copied")
 
