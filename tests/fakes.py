@@ -198,6 +198,9 @@ class FakeHost:
     def run(self, command: Command, deadline: Deadline) -> Completed:
         raise CommandFailed("the fake host runs nothing")
 
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        return
+
     def fetch(self, path: str, limit_bytes: int, deadline: Deadline) -> bytes:
         raise CommandFailed(f"the fake host has no {path}")
 
@@ -276,6 +279,12 @@ class FakeArray:
             if wrong == "lose-link":
                 self.world.guards[0].lose_link()
         return tuple(Receipt(self.name, group, copy) for group in groups)
+
+    def split_estimate(self, group: str) -> float | None:
+        return None
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        self.world.note(f"stand-by:{','.join(groups)}")
 
     def settle(self, receipt: Receipt, deadline: Deadline) -> Progress:
         return Progress(is_done=True)

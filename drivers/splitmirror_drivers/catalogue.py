@@ -154,11 +154,11 @@ def _netbackup_strict() -> Product:
     return NetBackup("netbackup-strict", tells_post=True)
 
 
-def freezer(name: str, host: Host, mounts: Sequence[str]) -> Application:
-    """The filesystem application that freezes `mounts` of `host`, for ``freeze-filesystems``."""
+def freezer(name: str, host: Host, mounts: Sequence[str], kept: str = "") -> Application:
+    """The filesystem application that freezes `mounts` of `host`, for ``freeze-filesystems``; `kept` stays writable."""
     from splitmirror_drivers.applications.filesystem import Filesystem
 
-    return Filesystem.for_mounts(name, host, mounts)
+    return Filesystem.for_mounts(name, host, mounts, kept)
 
 
 def find(table: Mapping[str, L], group: str, name: str) -> L | None:

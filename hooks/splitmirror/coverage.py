@@ -32,7 +32,7 @@ def locate(host: Host, paths: Sequence[str], deadline: Deadline) -> list[Covered
     rows = [line.split("\t") for line in answer.lines("covers")]
     if len(rows) != len(paths) or any(len(row) != FIELDS for row in rows):
         raise UnknownAnswer(f"{host.name} answered {len(rows)} places for {len(paths)} files", detail=answer.said)
-    return [Covered(host.name, *row) for row in rows]
+    return [Covered(host.name, path, mount, device, kind) for path, mount, device, kind in rows]
 
 
 def is_under(path: str, folder: str) -> bool:

@@ -122,7 +122,8 @@ class _Wiring:
         return driver.make(path, options, self.host(present.host), self.context)
 
     def freezer(self, host: Host, mounts: Sequence[str]) -> Application:
-        return catalogue.freezer(f"filesystems-{host.name}", host, mounts)
+        kept = str(self.state_folder) if host.is_local else ""
+        return catalogue.freezer(f"filesystems-{host.name}", host, mounts, kept)
 
 
 def _driver(table: Mapping[str, Loader[T]], group: str, name: str) -> catalogue.Driver[T]:

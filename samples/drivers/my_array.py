@@ -101,6 +101,12 @@ class MyArray:
         if done.exit_code != 0 or after != {S.SPLIT}:
             raise UnknownAnswer(f"{self.name}/{group} is not split everywhere after its split", detail=done.tail())
 
+    def split_estimate(self, group: str) -> float | None:
+        return None
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        self.host.stand_by(2 * len(groups), deadline)
+
     def settle(self, receipt: c.Receipt, deadline: Deadline) -> c.Progress:
         return c.Progress(all(pair.state is S.SPLIT for pair in self.query(receipt.group, deadline)))
 

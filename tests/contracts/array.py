@@ -245,6 +245,7 @@ class ArrayContract:
         with contextlib.suppress(Fault):
             assert not ready.array().progress(ready.group, soon()).is_done
         with pytest.raises((Refused, NotSynchronised, CommandFailed)):
+            ready.array().stand_by([ready.group], "copy-1", soon())
             self.split(ready)
         ready.mend()
         assert not self.states(ready) & COPIES

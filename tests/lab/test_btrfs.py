@@ -230,6 +230,7 @@ def test_name_that_is_taken_is_refused_and_neither_overwritten_nor_deleted(what:
         run("btrfs", "subvolume", "snapshot", str(stage.data), str(path))
     before = sorted(os.walk(stage.copies))
     with pytest.raises((Refused, CommandFailed), match=RUN):
+        stage.array.stand_by(["data"], RUN, soon())
         stage.split()
     for move in (stage.array.discard, stage.array.expose, stage.array.settle):
         with pytest.raises((Refused, CommandFailed), match=RUN):

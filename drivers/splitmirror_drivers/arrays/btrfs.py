@@ -148,6 +148,19 @@ class Btrfs:
         """There is nothing to wait for."""
         return Progress(is_done=self._source(group, deadline).is_known)
 
+    def split_estimate(self, group: str) -> float | None:  # noqa: ARG002
+        """None: it takes as long as what is in memory takes to be written, which nobody can say."""
+        return None
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        """The copy's name must be free, since btrfs puts a snapshot inside a folder that has its name already."""
+        for group in groups:
+            if not (source := self._show(self._places(group).subvolume, deadline)).is_known:
+                raise Refused(f"{source.path} has a flag that is not known: {source.flags}")
+            if self._exists(group, copy, deadline):
+                raise Refused(f"{self._path(group, copy)} is there already", hint="look at it; it is not overwritten")
+        self.host.stand_by(len(groups), deadline)
+
     def split(self, groups: Sequence[str], copy: str, deadline: Deadline) -> tuple[Receipt, ...]:
         """One snapshot a group, one after another: each is one moment of its own."""
         return tuple(self._snapshot(group, copy, deadline) for group in groups)
@@ -202,20 +215,16 @@ class Btrfs:
     # -- split --
 
     def _snapshot(self, group: str, copy: str, deadline: Deadline) -> Receipt:
-        """Three commands, since applications wait meanwhile; what was made is looked at in `settle`.
+        """One command, since applications wait meanwhile; what was made is looked at in `settle`.
 
-        btrfs puts a snapshot inside a folder that has its name already, so nothing may be there before.
+        A snapshot of that name that is there already makes it fail, as nothing can be made inside a read-only one.
         """
         places, path = self._places(group), self._path(group, copy)
         receipt = Receipt(self.name, group, copy, data={"path": path})
-        if not (source := self._show(places.subvolume, deadline)).is_known:
-            raise Refused(f"{places.subvolume} has a flag that is not known: {source.flags}")
-        if self._exists(group, copy, deadline):
-            self._copy(receipt, deadline)
-            return replace(receipt, is_again=True)
         done = self._run(("subvolume", "snapshot", "-r", places.subvolume, path), deadline)
         if done.exit_code != 0 and self._exists(group, copy, deadline):
-            raise UnknownAnswer(f"making {path} failed, and yet it is there", detail=done.tail())
+            self._copy(receipt, deadline)
+            return replace(receipt, is_again=True)
         done.require(f"making {path}")
         return receipt
 

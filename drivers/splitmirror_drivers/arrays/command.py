@@ -112,6 +112,14 @@ class CommandArray:
             f"{verb} of {self.name}/{group}",
         )
 
+    def split_estimate(self, group: str) -> float | None:  # noqa: ARG002
+        """None: the policy says nothing of it."""
+        return None
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:  # noqa: ARG002
+        """A query before, the split itself and a query after it, for each group."""
+        self.host.stand_by(3 * len(groups), deadline)
+
     def split(self, groups: Sequence[str], copy: str, deadline: Deadline) -> tuple[Receipt, ...]:
         """One command for all groups where it has ``{groups}``, else one after another; fixed when the query says so."""
         is_again = self.splitter.take(groups, copy, self.calls.sooner("split", deadline))

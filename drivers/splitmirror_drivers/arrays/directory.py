@@ -206,6 +206,9 @@ class DirectoryMirror:
         """A mirror is never discarded."""
         raise Refused(f"{self.name}/{receipt.group} is a mirror, not a copy that can be deleted")
 
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        """It needs nothing that could be opened before."""
+
     def split_estimate(self, group: str) -> float | None:
         """How long the split may take, in seconds: as long as the last pass that had only changes to copy. None: unknown."""
         known = self._condition(group).known

@@ -157,6 +157,13 @@ class Simulator:
             if self.traits.family is Family.MIRROR:
                 now.state = PairState.SPLIT if self.traits.tracks_changes else PairState.SPLIT_UNTRACKED
 
+    def split_estimate(self, group: str) -> float | None:  # noqa: ARG002
+        """None: nothing is copied."""
+        return None
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        """It needs nothing that could be opened before."""
+
     def settle(self, receipt: Receipt, deadline: Deadline) -> Progress:
         """Done ``settles`` after the split."""
         self._before("settle", deadline)

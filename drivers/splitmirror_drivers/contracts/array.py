@@ -184,6 +184,15 @@ class Array(Protocol):
     def progress(self, group: str, deadline: Deadline) -> Progress:
         """How far `establish` is; done only when every pair's state word says so."""
 
+    def split_estimate(self, group: str) -> float | None:
+        """Seconds its split will take, where it copies meanwhile and can say; None for one that is done at once."""
+
+    def stand_by(self, groups: Sequence[str], copy: str, deadline: Deadline) -> None:
+        """Before anything is held: open what the split of `groups` will need, see that `copy` is free; nothing changes.
+
+        Only speed depends on it: a split that nobody stood by for is as right. Raises Refused, a HostFault.
+        """
+
     def split(self, groups: Sequence[str], copy: str, deadline: Deadline) -> tuple[Receipt, ...]:
         """Break `groups` off at one moment as far as ``traits.atomic`` goes; `copy` is the name the engine chose.
 

@@ -186,6 +186,12 @@ class Host(Protocol):
     def run(self, command: Command, deadline: Deadline) -> Completed:
         """Run an argument list to its end (with the host's ``sudo``). Raises LinkLost, DeadlinePassed, CommandFailed."""
 
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        """Have the ways of the next `commands` runs open, privilege acquired: each then costs one message there and back.
+
+        Nothing is run. What is not used ends with ``disconnect``. Raises a HostFault.
+        """
+
     def call(self, verb: Verb, deadline: Deadline) -> Answer:
         """Call one verb to its end. A non-zero exit code is an answer, not an error. Raises LinkLost, DeadlinePassed."""
 

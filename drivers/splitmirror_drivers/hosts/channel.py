@@ -30,6 +30,10 @@ class Stream(Protocol):
     def read(self) -> bytes:
         """The next bytes of its output, waiting for them; empty at the end."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the program still runs and can be reached, as far as this side knows."""
+
     def errors(self) -> str:
         """What it has printed on standard error, bounded; complete once it has ended."""
 

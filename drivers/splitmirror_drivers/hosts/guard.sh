@@ -85,6 +85,7 @@ sm_header_hold() { # "NAME FAMILY BLOCKS ENDS ENTER-SECONDS LEAVE-SECONDS SURVIV
 
 sm_when_channel_ends() { # PID: ends it with all below it; run with descriptor 7 on the channel's input
   while read -r sm_line; do :; done <&7
+  trap '' TERM # who waits for the first of the tree must not stop us before its last
   sm_end_tree "$1"
 }
 
@@ -133,7 +134,7 @@ sm_run() { # a command with its own three streams; its group is ended when the c
   exec 7<&0
   sm_apart=''
   ! sm_has setsid || sm_apart=setsid
-  printf '%s' "$sm_input" | eval "exec 3>&- 7<&-; exec $sm_apart $sm_arguments" &
+  printf '%s' "$sm_input" | eval "umask $sm_umask; exec 3>&- 7<&-; exec $sm_apart $sm_arguments" &
   sm_child=$!
   (
     exec 3>&- </dev/null >/dev/null 2>&1
@@ -186,7 +187,7 @@ sm_entry() { # [ACCOUNT]: the forced command
     ;;
   esac
   sm_w=${SSH_ORIGINAL_COMMAND#splitmirror }
-  if [ -n "${1-}" ]; then exec sudo -n -u "$1" -- "$0" "$sm_w"; fi
+  if [ -n "${1-}" ]; then exec sudo -n -H -u "$1" -- "$0" "$sm_w"; fi
   exec "$0" "$sm_w"
 }
 
@@ -202,7 +203,8 @@ sm_main() { # WORD
   call | guard | run | fetch)
     cd / && exec 3>&1 && sm_header || return 1
     if [ -n "$sm_entered" ]; then sm_folder=''; fi
-    sm_find_state "$sm_folder" && "sm_$1"
+    [ "$1" = run ] || sm_find_state "$sm_folder" || return 1
+    "sm_$1"
     ;;
   *)
     complain "usage: guard call|guard|run|fetch|hello|entry|boot"

@@ -13,7 +13,7 @@ sm_guard() { # after the header: claims, record, stack, then orders until everyt
     if [ -n "$sm_c" ] && ! sm_claim "$sm_c" "$SM_OWNER" "$SM_RUN"; then
       sm_drop_claims "$SM_RUN"
       rm -rf "$sm_run_folder"
-      printf 'foreign %s %s\n' "$sm_c" "$sm_foreign" >&3
+      printf 'foreign %s %s\n' "${sm_c##*/}" "$sm_foreign" >&3
       return 1
     fi
     sm_i=$((sm_i + 1))
@@ -39,6 +39,7 @@ sm_make_run() {
   echo "$SM_OWNER" >"$sm_run_folder/owner"
   echo "$sm_boot_id" >"$sm_run_folder/boot"
   sm_now >"$sm_run_folder/time"
+  echo 0 >"$sm_run_folder/heard"
   sm_i=1
   while [ "$sm_i" -le "$sm_count" ]; do
     sm_make_hold || return 1
@@ -100,12 +101,17 @@ sm_tick_on() {
   trap 'exit 0' TERM
   trap '' PIPE
   sm_slurp "$sm_run_folder/heard" || sm_line=0
-  sm_sent=$sm_line sm_acted=''
+  sm_sent=$sm_line sm_deaf=0 sm_acted=''
   while sleep "$sm_tick" 3>&-; do
+    # looked at before the next tick is sent, when the ear does not write; one look alone proves nothing, as a number may be half written
+    if { IFS= read -r sm_line <"$sm_run_folder/heard"; } 2>/dev/null && [ "$((sm_sent - sm_line))" -le "$sm_ticks" ]; then
+      sm_deaf=0
+    else
+      sm_deaf=$((sm_deaf + 1))
+    fi
     sm_sent=$((sm_sent + 1))
     echo tick || exit 0
-    sm_slurp "$sm_run_folder/heard" || sm_line=0
-    [ "$((sm_sent - sm_line))" -gt $((2 * sm_ticks + 1)) ] || continue
+    [ "$sm_deaf" -gt "$sm_ticks" ] || continue
     sm_noted_alive "$sm_run_folder/guard" || exit 0 # the hands see end of file
     [ -s "$sm_run_folder/blocking" ] && [ -z "$sm_acted" ] || continue
     sm_acted=1
@@ -240,7 +246,7 @@ sm_signal_all() { # SIGNAL [all]: the hands of blocking and service holds, or of
 sm_let_go() { # an enter on its way is stopped first, then the stack unwinds from the top
   sm_signal_all USR1
   sm_pass release
-  sm_held_for=done
+  sm_held_for='done'
   sm_clear "$sm_run_folder/blocking"
 }
 

@@ -186,7 +186,10 @@ sm_not_taken() { # an enter that failed by itself owns nothing; one that was cut
   sm_say
   sm_rescue
   sm_tell "failed $SM_HOLD enter $sm_code"
-  [ "$sm_kept" != UNKNOWN ] || sm_answer_end # it may still stand, and nobody may take it for ended
+  if [ "$sm_kept" = UNKNOWN ]; then # it may still stand, and nobody may take it for ended
+    sm_clear "$SM_DIR/said"
+    sm_answer_end
+  fi
 }
 
 # ---- resume ----

@@ -4,6 +4,7 @@
 sm_nl='
 '
 sm_tab=$(printf '\t')
+sm_umask=$(umask) # for commands; all that is ours is ours alone
 umask 077
 # shellcheck disable=SC3040 # bash alone: otherwise its traps do not interrupt read
 [ -z "${BASH_VERSION-}" ] || set -o posix
@@ -12,7 +13,7 @@ export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin:/usr/local/sbin
 export PATH
 # fractions of a second where sleep has them: what waits for something looks ten times a second, else once
-if sleep 0.01 2>/dev/null; then
+if sleep 0.001 2>/dev/null; then
   sm_nap=0.1 sm_naps=10 sm_tick=0.5 sm_ticks=2
 else
   sm_nap=1 sm_naps=1 sm_tick=1 sm_ticks=1

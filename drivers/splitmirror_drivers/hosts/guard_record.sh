@@ -20,25 +20,32 @@ sm_find_state() { # [FOLDER]: sets and makes SM_STATE
     return 1
     ;;
   esac
-  mkdir -p "$SM_STATE" && sm_is_ours "$SM_STATE" || return 1
-  for sm_f in lib claims runs calls; do
-    mkdir "$SM_STATE/$sm_f" 2>/dev/null
-    sm_is_ours "$SM_STATE/$sm_f" || return 1
-  done
+  sm_own_uid=$(id -u)
+  [ -d "$SM_STATE/calls" ] || sm_make_state || return 1
+  sm_are_ours "$SM_STATE" "$SM_STATE/lib" "$SM_STATE/claims" "$SM_STATE/runs" "$SM_STATE/calls"
 }
 
-sm_is_ours() { # FOLDER: a folder, no link, our own, not writable for others
+sm_make_state() {
+  mkdir -p "$SM_STATE" && sm_are_ours "$SM_STATE" || return 1
+  for sm_f in lib claims runs calls; do mkdir "$SM_STATE/$sm_f" 2>/dev/null; done
+  :
+}
+
+sm_are_ours() { # FOLDER...: each a folder, no link, our own, not writable for others; asked at once, since forks cost
   # shellcheck disable=SC2012 # ls is what POSIX has for owner and mode
-  sm_l=$(ls -ldn "$1" 2>/dev/null)
-  set -f
-  # shellcheck disable=SC2086 # split on purpose
-  set -- "$1" "$(id -u)" $sm_l
-  set +f
-  case ${3-} in
-  d????-??-*) [ "$5" != "$2" ] || return 0 ;;
-  esac
-  complain "$1 must be a folder of user id $2 that nobody else can write to; it is: ${sm_l:-missing}"
-  return 1
+  sm_l=$(ls -ldn "$@" 2>&1) || {
+    complain "$sm_l"
+    return 1
+  }
+  while read -r sm_mode sm_links sm_who sm_rest; do
+    case $sm_mode in
+    d????-??-*) [ "$sm_who" != "$sm_own_uid" ] || continue ;;
+    esac
+    complain "must be a folder of user id $sm_own_uid that nobody else can write to: $sm_mode $sm_links $sm_who $sm_rest"
+    return 1
+  done <<EOT
+$sm_l
+EOT
 }
 
 sm_boot() { # sm_boot_id: another one after each start of this machine
@@ -125,7 +132,7 @@ sm_rescue_record() { # FOLDER BY: rescues one hold from any process; 0 when it s
     sm_load "$1"
     sm_noted_alive "$1/child" && sm_end_tree "$sm_pid" # an enter whose hand is gone
     SM_OWN=yes SM_SECONDS=$sm_leave SM_VERDICT=bad SM_SECRET='' sm_interrupted=''
-    sm_as=self
+    sm_find_account || sm_as=self
     sm_within "$((sm_leave + 2))" "$1" sm_rescue_verb
     exit "$sm_rc"
   ) 2>>"${1%/*}/noise"

@@ -45,6 +45,11 @@ class InheritingHost:
         """As the inner host."""
         self.inner.disconnect()
 
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        """As the inner host."""
+        self.inner.connect(deadline)
+        self.inner.stand_by(commands, deadline)
+
     def call(self, verb: Verb, deadline: Deadline) -> Answer:
         """As the inner host."""
         self.inner.connect(deadline)

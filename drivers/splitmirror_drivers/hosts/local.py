@@ -59,6 +59,9 @@ class LocalHost(ShellHost):
     def disconnect(self) -> None:
         """Nothing is held open between calls."""
 
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        """Nothing has to be opened here: a command is started in a millisecond."""
+
     def run(self, command_: Command, deadline: Deadline) -> Completed:
         """Run an argument list to its end. Raises DeadlinePassed, CommandFailed when it cannot be started."""
         if not self._options.sudo:
@@ -102,9 +105,14 @@ class PipeStream:
     def read(self) -> bytes:
         """The next bytes; empty at the end, or when closed meanwhile."""
         with contextlib.suppress(OSError, ValueError):  # closed by another thread: that is the end
-            ready, _, _ = select.select([self._out, self._wake], [], [])
+            ready, _, _ = select.select([self._out.fileno(), self._wake], [], [])
             return b"" if self._wake in ready else os.read(self._out.fileno(), 65536)
         return b""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the program still runs."""
+        return self._process.poll() is None
 
     def errors(self) -> str:
         """What it has printed on standard error."""

@@ -62,13 +62,18 @@ def compose(
     return Program("\n".join([*head, body, 'sm_main "$@"', ""]), checksum, wanted)
 
 
+def installed(folders: Sequence[str] = (), *, state: str = "") -> Program:
+    """The program as `install-guard` puts it on a data server: every family, locked to verbs."""
+    return compose(all_families(*folders), folders, state=state, installed=True)
+
+
 @cache
-def all_families(folder: str = "") -> tuple[str, ...]:
-    """The names of every verb family of this installation (those of a plug-in `folder` too)."""
-    places: list[Traversable] = [_applications()]
-    if folder:
-        places.append(Path(folder))
-    return tuple(sorted({p.name[:-3] for place in places for p in place.iterdir() if p.name.endswith(".sh")}))
+def all_families(*folders: str) -> tuple[str, ...]:
+    """The names of every verb family of this installation (those of plug-in `folders` too)."""
+    places: list[Traversable] = [_applications(), *map(Path, folders)]
+    return tuple(
+        sorted({p.name[:-3] for place in places if place.is_dir() for p in place.iterdir() if p.name.endswith(".sh")})
+    )
 
 
 def charge_header(charge: Charge, state: str, shell: str) -> str:

@@ -64,6 +64,7 @@ class ShellHost:
         self._families: tuple[str, ...] = ()
         self._placed = ""
         self._placing = threading.Lock()
+        self._waiting: list[Stream] = []
 
     def _start(self, argv: Sequence[str], deadline: Deadline) -> Stream:
         """Start an argument list there (as the login's own account). Raises a HostFault."""
@@ -79,6 +80,26 @@ class ShellHost:
             known = {*self._families, *families}
             if known != set(self._families):
                 self._families, self._placed = tuple(sorted(known)), ""
+
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        """Start the program as often as commands are to be run soon: each waits for the header that says which."""
+        while not self._is_installed and len(self._waiting) < commands:
+            self._waiting.append(self._word("run", deadline))
+
+    def _way(self, deadline: Deadline) -> Stream:
+        """A started program that waits for its command; one that stands by, where there is one."""
+        while self._waiting:
+            with contextlib.suppress(IndexError):  # another thread may have taken the last
+                stream = self._waiting.pop()
+                if stream.is_open:
+                    return stream
+                stream.close()
+        return self._word("run", deadline)
+
+    def _dismiss(self) -> None:
+        """End what stood by and was not used."""
+        while self._waiting:
+            self._waiting.pop().close()
 
     def call(self, verb: Verb, deadline: Deadline) -> Answer:
         """Call one verb to its end. A non-zero exit code is an answer. Raises LinkLost, DeadlinePassed, Refused."""
@@ -132,7 +153,7 @@ class ShellHost:
         began = deadline.clock()
         header = program.run_header(command, *self._state_and_shell())
         output = bytearray()
-        with contextlib.closing(self._word("run", deadline)) as stream, Watchdog(stream, deadline) as watchdog:
+        with contextlib.closing(self._way(deadline)) as stream, Watchdog(stream, deadline) as watchdog:
             with contextlib.suppress(LinkLost):
                 stream.write(header.encode())
             while chunk := stream.read():

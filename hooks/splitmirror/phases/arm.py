@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from splitmirror.holding import Guards
 from splitmirror.parallel import by_name
-from splitmirror.phases import establish, limits, preflight
+from splitmirror.phases import establish, limits, preflight, split
 from splitmirror.phases.survey import Held, Survey
 from splitmirror.run import Run
 from splitmirror_drivers.contracts.host import Blocks, Charge, Host, Verb
@@ -53,6 +53,8 @@ def arm(run: Run, survey: Survey, guards: Guards) -> dict[str, str]:
     guards.ask_all("warm", "warmed", run.deadline(WARM_SECONDS))
     for target in survey.data_targets():
         establish.require_synced(target)
+    for array, groups in split.by_array(survey):
+        array.stand_by(groups, run.run_id, run.deadline(GUARD_SECONDS))
     limits.require_time(run, survey)
     run.give_up.check()
     return {name: said for name, said in clocks.items() if said}

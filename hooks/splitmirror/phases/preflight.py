@@ -59,6 +59,7 @@ def survey(job: Job, journal: Journal, run_id: str = "", *, may_copy_all: bool =
     freezers = tuple(freezing.freezers(job, found, targets, covered))
     freezer_facts = {app.name: app.check(deadline) for app in freezers}
     held = [*_holds(job.applications, found), *_holds(freezers, freezer_facts, belongs=False)]
+    _refuse_frozen_split(targets, held)
     verdict, one_moment, reasons = _best(job, found, targets, held, covered, machines, deadline)
     frozen = freezing.frozen_targets(targets, held, covered, machines, deadline)
     freezing.refuse_writes_to_copy(job, targets, frozen, deadline)
@@ -97,14 +98,24 @@ def _coverage(
 def _refuse_slow_split(job: Job, targets: Sequence[Target]) -> None:
     """An array that copies during the split (a directory mirror) says how long; over max-freeze it is refused."""
     for target in targets:
-        estimate = getattr(target.array, "split_estimate", None)
-        seconds = estimate(target.group) if callable(estimate) else None
+        seconds = target.array.split_estimate(target.group)
         if seconds is not None and seconds > job.policy.max_freeze:
             raise Refused(
                 f"{target.key}: its split would take about {seconds:.0f} s, longer than max-freeze "
                 f"({job.policy.max_freeze})",
                 hint="raise max-freeze if writers can wait that long, or use an array that splits at once",
             )
+
+
+def _refuse_frozen_split(targets: Sequence[Target], held: Sequence[Held]) -> None:
+    """An array that writes to the primary's own filesystem when it splits would wait for ever while that is frozen."""
+    frozen = [one.hold.name for one in held if one.hold.covers_paths]
+    bad = [target.key for target in targets if not target.is_log and not target.array.traits.allows_freeze]
+    if frozen and bad:
+        raise Refused(
+            f"{bad[0]} cannot split while a filesystem is frozen ({frozen[0]})",
+            hint='set freeze-filesystems = "none", and name no filesystem application in this policy',
+        )
 
 
 def _holds(applications: Sequence[Application], facts: Mapping[str, Facts], *, belongs: bool = True) -> list[Held]:

@@ -53,9 +53,10 @@ def split(run: Run, survey: Survey, guards: Guards, deadline: Deadline) -> list[
     """Split all data groups, arrays in parallel; meanwhile listen to the guards: a lost hold ends the wait at once."""
     run.give_up.check()
     guards.is_split_sent = True
-    outcomes = [Outcome(array) for array in {t.array.name: t.array for t in survey.data_targets()}.values()]
-    for outcome in outcomes:
-        groups = [target.group for target in survey.data_targets() if target.array is outcome.array]
+    outcomes = []
+    for array, groups in by_array(survey):
+        outcome = Outcome(array)
+        outcomes.append(outcome)
         worker = threading.Thread(target=_one_array, args=(outcome, groups, run.run_id, deadline, guards), daemon=True)
         worker.start()
     waiting = {outcome.array.name for outcome in outcomes}
@@ -69,6 +70,15 @@ def split(run: Run, survey: Survey, guards: Guards, deadline: Deadline) -> list[
         elif message.kind in ("lapsed", "link-lost"):
             raise HoldFault(f"the split was still running when a hold was lost: {guards.fault(message)}")
     return _receipts(outcomes)
+
+
+def by_array(survey: Survey) -> list[tuple[Array, list[str]]]:
+    """The data groups of this run, by the array that splits them."""
+    arrays = {target.array.name: target.array for target in survey.data_targets()}
+    return [
+        (array, [target.group for target in survey.data_targets() if target.array is array])
+        for array in arrays.values()
+    ]
 
 
 def _one_array(outcome: Outcome, groups: list[str], copy: str, deadline: Deadline, guards: Guards) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from splitmirror_drivers.contracts.host import Blocks, Charge, EndsWith, Guard, Hold, Message
+from splitmirror_drivers.contracts.host import Blocks, Charge, EndsWith, Guard, Hold, Host, Message
 from splitmirror_drivers.hosts.local import LocalHost, Options
-from splitmirror_drivers.hosts.shell_host import ShellHost
 from splitmirror_drivers.kit.deadline import Deadline
 
 FAMILIES = str(Path(__file__).with_name("families"))
@@ -60,7 +59,7 @@ class Stage:
     owner: str = "backup1"
     beat_missed_seconds: float = 600.0
     blocking_lease_seconds: float = 600.0
-    host: ShellHost | None = None
+    host: Host | None = None
     holds: list[Hold] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     box: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
@@ -86,7 +85,7 @@ class Stage:
         ends = EndsWith.SESSION if family == "client" else EndsWith.SERVER
         self.holds.append(Hold(name, family, (str(place), mode), blocks, ends, seconds, seconds, claim=claim))
 
-    def the_host(self) -> ShellHost:
+    def the_host(self) -> Host:
         if self.host is None:
             self.host = LocalHost("db1", Options(shell=self.shell, guard_dir=str(self.state), family_dirs=(FAMILIES,)))
         return self.host
@@ -177,6 +176,14 @@ class Stage:
     def leaves_nothing_behind(self) -> None:
         """Every process of this stage is gone."""
         eventually("all processes gone", lambda: not self.guard_pids())
+
+    def leaves_no_guard(self) -> None:
+        """Every process of this run is gone, whatever else goes on in the folder."""
+        folder = self.state / "runs" / self.run
+        noted = [folder / name for name in ("guard", "watcher.blocking", "watcher.lasting")]
+        noted += [self.record(hold.name) / name for hold in self.holds for name in ("pid", "dir/client.pid")]
+        pids = [int(path.read_text().split()[0]) for path in noted if path.exists()]
+        eventually("the guard is gone", lambda: not any(map(is_alive, pids)))
 
     def clean_up(self) -> None:
         """For a fixture's end: whatever a failed test left."""

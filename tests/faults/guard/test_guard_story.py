@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -121,12 +122,12 @@ def test_a_verb_is_ended_at_its_deadline(shell: str, stages: MakeStage) -> None:
     stage = stages(shell)
     host = stage.the_host()
     host.families(["witness"])
-    mark = stage.folder / "sleeping"
+    mark, seconds = stage.folder / "sleeping", str(100_000 + os.getpid())
     with pytest.raises(DeadlinePassed):
-        host.call(Verb("witness.sleep", (str(mark),)), Deadline.after(1.0))
+        host.call(Verb("witness.sleep", (str(mark), seconds)), Deadline.after(1.0))
     assert mark.exists()
     stage.leaves_nothing_behind()
-    eventually("its sleep is gone too", lambda: not pids_in("sleep\x001000"))
+    eventually("its sleep is gone too", lambda: not pids_in(f"sleep\0{seconds}"))
 
 
 def test_fetch_brings_bytes_and_keeps_its_limit(shell: str, stages: MakeStage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
@@ -28,7 +28,7 @@ class Table:
     user: str = "splitmirror"
     sudo: str = "root"
     guard_dir: str = ""
-    key: SecretReference = SecretReference(file="/absent/db1.key")
+    key: SecretReference = field(default_factory=lambda: SecretReference(file="/absent/db1.key"))
 
 
 @pytest.fixture

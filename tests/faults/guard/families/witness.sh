@@ -43,4 +43,13 @@ witness_echo() {
   return 5
 }
 
-witness_sleep() { echo "$$" >"$1"; sleep 1000; }
+witness_odd() { # what no text should hold, and much of it
+  fact bytes "$(printf 'a\377b')"
+  printf 'said \377\n' >&2
+  fact long "$(head -c 300000 /dev/zero | tr '\0' x)"
+}
+
+witness_sleep() { # MARK SECONDS
+  echo "$$" >"$1"
+  sleep "${2:-1000}"
+}
