@@ -1,0 +1,258 @@
+"""A whole site on one machine: data servers behind real sshds, databases on a btrfs, a policy, and the hooks as a product
+would start them: processes of their own, configured by the environment.
+
+Every name of a data server is this machine, so what a data server shows (a snapshot's folder) is also seen here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab.databases import Commit, MariaDB, PostgreSQL, Server, Writer, btrfs, room
+from tests.lab.ssh_server import Lab, laboratory
+from tests.lab.ssh_server import Server as DataServer
+
+from splitmirror.journal.contract import Event, Kind, RunRecord
+from splitmirror.journal.sqlite import SqliteJournal
+
+ROOT = Path(__file__).parents[2]
+HOOK_SECONDS = 180.0
+
+
+@dataclass
+class Site:
+    """One backup server with its policy file. `hosts`, `arrays`, `applications`, `policies` are the tables of the file."""
+
+    folder: Path
+    lab: Lab
+    pool: Path
+    tables: dict[str, str] = field(default_factory=dict)
+    servers: dict[str, DataServer] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "splitmirror.toml"
+
+    @property
+    def sockets(self) -> Path:
+        return self.folder / "sockets"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def add(self, title: str, **values: object) -> None:
+        """Add one table of the policy file; values are written as TOML (JSON is, for what is used here)."""
+        lines = [f"{key.replace('_', '-')} = {toml(value)}" for key, value in values.items()]
+        self.tables[title] = "\n".join([f"[{title}]", *lines, ""])
+        text = f'[settings]\nstate = "{self.state}"\nsyslog = false\nserver = "backup1"\n\n'
+        self.config.write_text(text + "\n".join(self.tables.values()))
+
+    def data_server(self, name: str, server: DataServer | None = None, **options: object) -> DataServer:
+        """A data server of that name, reached over SSH."""
+        made = server or self.lab.server(name)
+        self.servers[name] = made
+        guard = self.folder / f"guard-{name}"
+        self.add(
+            f"hosts.{name}",
+            transport="ssh",
+            addresses=[made.address],
+            port=made.port,
+            user="root",
+            key={"file": str(self.lab.key)},
+            known_hosts=str(self.lab.known_hosts),
+            guard_dir=str(guard),
+            **options,
+        )
+        return made
+
+    def subvolume(self, name: str, host: str) -> Path:
+        """A subvolume of the pool with an array of its own on `host`, whose only group has the same name."""
+        path, snapshots = self.pool / name, self.pool / f"snapshots-{name}"
+        subprocess.run(["btrfs", "-q", "subvolume", "create", str(path)], check=True)
+        snapshots.mkdir(mode=0o700)
+        path.chmod(0o755)
+        self.add(f"arrays.pool-{name}", driver="btrfs", host=host)
+        self.add(f"arrays.pool-{name}.groups.{name}", subvolume=str(path), snapshots=str(snapshots))
+        return path
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "SPLITMIRROR_CONFIG": str(self.config), "PYTHONPATH": f"{ROOT}/hooks:{ROOT}/drivers"}
+
+    def start(self, hook: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start ``pre``, ``post`` or a subcommand of ``splitmirror``."""
+        module = f"splitmirror.{hook}" if hook in ("pre", "post") else "splitmirror.admin"
+        words = [sys.executable, "-m", module, *(() if hook in ("pre", "post") else (hook,)), *arguments]
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(self.environment()),
+            cwd="/",
+        )
+
+    def run(self, hook: str, *arguments: str, code: int | None = 0) -> str:
+        """Run one to its end; what it printed. `code` None: any exit code will do."""
+        process = self.start(hook, *arguments)
+        out, err = process.communicate(timeout=HOOK_SECONDS)
+        said = f"splitmirror {hook} {' '.join(arguments)} ended with {process.returncode}\n{out}\n{err}"
+        assert code is None or process.returncode == code, f"{said}\n{self.logs()}"
+        return out + err
+
+    def logs(self) -> str:
+        """The logs of all runs."""
+        return "\n".join(path.read_text() for path in sorted((self.state / "log").glob("*.log")))
+
+    def journal(self) -> SqliteJournal:
+        """The journal, to be read."""
+        return SqliteJournal(self.state)
+
+    def last_run(self, policy: str) -> RunRecord:
+        """The newest run of a policy."""
+        return self.journal().runs(policy, limit=1)[0]
+
+    def events(self, policy: str) -> tuple[Event, ...]:
+        """Everything the journal says of the newest run."""
+        return self.journal().events(self.last_run(policy).run_id)
+
+    def windows(self, policy: str) -> dict[str, float]:
+        """The freeze window of each host in the newest run, in seconds."""
+        note = next(event for event in self.events(policy) if event.act == "verdict")
+        found = note.data["windows"]
+        assert isinstance(found, dict)
+        return {str(host): float(seconds) for host, seconds in found.items()}
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    """A site with a pool and no data server yet."""
+    with laboratory() as lab, room() as folder, btrfs(folder / "pool", "3G") as pool:
+        made = Site(folder, lab, pool)
+        (folder / "backup").mkdir(mode=0o700)
+        made.sockets.mkdir()
+        made.sockets.chmod(0o1777)  # servers of several accounts
+        try:
+            yield made
+        finally:
+            unmount_below(folder / "backup")
+
+
+def unmount_below(folder: Path) -> None:
+    """Take away what a failing test left presented, the newest first; the pool below it could not be taken down else."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed(points):
+        if point.startswith(f"{folder}/"):
+            subprocess.run(["umount", point], check=True)
+
+
+def toml(value: object) -> str:
+    """A value as TOML: JSON but for tables, which are written inline."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k.replace('_', '-')} = {toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(one) for one in value) + "]"
+    return json.dumps(value)
+
+
+# -- databases --
+
+
+@contextmanager
+def postgresql(site: Site, name: str, host: str, **options: object) -> Iterator[PostgreSQL]:
+    """A live PostgreSQL on a subvolume of its own, named as an application of the policy."""
+    server = PostgreSQL.make(site.subvolume(name, host) / "data", site.sockets)
+    where = {"address": str(site.sockets), "port": server.port, "psql": PostgreSQL.program("psql")}
+    site.add(f"applications.{name}", driver="postgresql", host=host, **where, **options)
+    with server.running():
+        server.sql("create table rows(n bigint primary key)")
+        yield server
+
+
+@contextmanager
+def mariadb(site: Site, name: str, host: str, **options: object) -> Iterator[MariaDB]:
+    """A live MariaDB on a subvolume of its own, named as an application of the policy."""
+    server = MariaDB.make(site.subvolume(name, host) / "data", site.sockets)
+    where = {"address": str(server.socket), "user": "root"}
+    site.add(f"applications.{name}", driver="mysql", host=host, **where, **options)
+    with server.running():
+        server.sql("create database shop; create table shop.rows(n bigint primary key) engine=innodb")
+        yield server
+
+
+def writer_on(server: Server) -> Writer:
+    """A writer of numbered rows."""
+    return Writer(server, "shop.rows" if isinstance(server, MariaDB) else "rows")
+
+
+@contextmanager
+def writing(*servers: Server) -> Iterator[list[Writer]]:
+    """A writer at work on each server."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(writer_on(server).writing()) for server in servers]
+
+
+def policy(site: Site, name: str, applications: Sequence[str], **more: object) -> None:
+    """A policy over applications whose subvolume has their own name, each presented under ``backup``."""
+    site.add(
+        f"policies.{name}",
+        applications=list(applications),
+        mirrors=[{"array": f"pool-{app}", "groups": [app]} for app in applications],
+        present=[{"mount": str(site.folder / "backup" / app), "mirror": f"pool-{app}/{app}"} for app in applications],
+        **more,
+    )
+
+
+# -- what came back --
+
+
+def committed_before_split(site: Site, policy_name: str, commits: Sequence[Commit]) -> int:
+    """The number of the last row whose commit was known before the last run sent its split."""
+    events = site.events(policy_name)
+    began = next(event.at for event in events if event.kind is Kind.STARTED and event.act == "split")
+    offset = time.time() - time.monotonic()
+    return max(commit.number for commit in commits if commit.at + offset <= began)
+
+
+def copy_of(presented: Path, to: Path) -> Path:
+    """What the product does: files, owners and modes to somewhere else."""
+    subprocess.run(["cp", "-a", "--reflink=never", f"{presented}/.", str(to)], check=True)
+    return to
+
+
+def restored_postgresql(site: Site, name: str, to: Path) -> PostgreSQL:
+    """A second server on the restored copy, recovered as the card says: label and log beside the data."""
+    card = site.folder / "backup" / f"{name}.card" / name
+    to.mkdir()
+    data = copy_of(site.folder / "backup" / name, to) / "data"
+    for stale in ("postmaster.pid", "postmaster.opts"):
+        (data / stale).unlink(missing_ok=True)
+    for file in [card / "backup_label", *sorted((card / "pg_wal").glob("*"))]:
+        target = data / file.relative_to(card)
+        shutil.copy(file, target)
+        shutil.chown(target, "postgres", "postgres")
+    return PostgreSQL(data, site.sockets)
+
+
+def restored_mariadb(site: Site, name: str, to: Path) -> MariaDB:
+    """A second server on the restored copy, with its binary log, as the card says."""
+    to.mkdir()
+    data = copy_of(site.folder / "backup" / name, to) / "data"
+    return MariaDB(data, site.sockets, ("--log-bin=binlog", "--server-id=2"))
+
+
+def rows_of(server: Server) -> list[int]:
+    """The numbered rows a second server has, in order."""
+    table = "shop.rows" if isinstance(server, MariaDB) else "rows"
+    with server.running():
+        return [int(line) for line in server.sql(f"select n from {table} order by n").split()]
