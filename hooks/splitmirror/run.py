@@ -19,10 +19,12 @@ from splitmirror.job import Job
 from splitmirror.journal.contract import Event, Journal, Kind, RunRecord, Status
 from splitmirror.log import Teller
 from splitmirror.parallel import together
+from splitmirror.redaction import redacted
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import Fault
 
 UNDO_SECONDS = 120.0
+DETAIL_CHARACTERS = 4000
 
 
 @dataclass
@@ -165,7 +167,9 @@ class Ended(Fault):
 def close_failed(run: Run, fault: Fault, left: Sequence[Fault]) -> None:
     """Say in the journal how the run ended, and give its claims back when nothing of it is left."""
     status = Status.STUCK if left else Status.FAILED
-    run.status(status, error=str(fault), hint=fault.hint, left=[str(one) for one in left])
+    seen = redacted(fault.detail)[-DETAIL_CHARACTERS:]
+    run.log.error("event=ended status=%s error=%s seen=%s", status.value, fault, seen)
+    run.status(status, error=str(fault), seen=seen, hint=fault.hint, left=[str(one) for one in left])
     if not left:
         run.journal.unclaim(run.run_id)
 

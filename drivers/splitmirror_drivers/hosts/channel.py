@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import unquote
 
 from splitmirror_drivers.contracts.host import Answer, Charge, Mailbox, Message
 from splitmirror_drivers.kit.command import OUTPUT_LIMIT_BYTES
@@ -197,7 +198,7 @@ def _foreign(host: str, charge: Charge, message: Message) -> ForeignHold:
     whose = "another run" if owner == charge.owner else f"backup server {owner}"
     since = f", taken {age} s ago" if age else ""
     return ForeignHold(
-        f"{message.hold} on {host} is claimed by {whose} (run {run}{since})",
+        f"{unquote(message.hold)} on {host} is claimed by {whose} (run {run}{since})",
         hint="wait for that run to end; if its backup server is gone for good, let its record be ended with host.rescue there",
     )
 

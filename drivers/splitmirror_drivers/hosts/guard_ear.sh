@@ -29,7 +29,8 @@ sm_make_run() {
   sm_run_folder=$SM_STATE/runs/$SM_RUN
   if [ -d "$sm_run_folder" ]; then
     if sm_noted_alive "$sm_run_folder/guard" || sm_any_stands "$sm_run_folder"; then
-      complain "run $SM_RUN has a guard or a hold here already; its record is $sm_run_folder"
+      sm_slurp "$sm_run_folder/owner"
+      complain "run $SM_RUN of backup server $sm_line has a guard or a hold here already; its record is $sm_run_folder"
       return 1
     fi
     rm -rf "$sm_run_folder"

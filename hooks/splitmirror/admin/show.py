@@ -53,6 +53,7 @@ def as_data(office: Office, one: Account) -> dict[str, object]:
         **data,
         "ended_at": text.utc(one.ended_at),
         "line": one.line,
+        "seen": list(one.seen),
         "hint": one.hint,
         "left": list(one.left),
         "doubts": list(one.doubts),
@@ -95,6 +96,7 @@ def as_text(one: Account, data: dict[str, object]) -> str:
     ]
     if one.error or one.line:
         lines.append(f"    {text.one_line(one.error or one.line)}")
+    lines += [f"        {line}" for line in one.seen]
     if one.hint:
         lines.append(f"    what to do: {one.hint}")
     lines += [f"    left: {text.one_line(left)}" for left in one.left]

@@ -79,6 +79,12 @@ class Account:
         return str(failure.data.get("error", "")) if failure else ""
 
     @property
+    def seen(self) -> tuple[str, ...]:
+        """What was seen when it failed, line by line: a command with its exit code and last lines, a list of doubts."""
+        failure = self._failure()
+        return tuple(str(failure.data.get("seen", "")).splitlines()) if failure else ()
+
+    @property
     def hint(self) -> str:
         """What the failure said is to be done."""
         failure = self._failure()
