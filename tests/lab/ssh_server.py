@@ -125,6 +125,11 @@ class Lab:
     def known_hosts(self) -> Path:
         return self.folder / "known_hosts"
 
+    @property
+    def home(self) -> Path:
+        """Root's home behind these servers: empty."""
+        return self.folder / "home"
+
     def server(self, name: str = "db1", *settings: str, host_key: str = "host_key") -> Server:
         """A server on loopback. `settings` are lines of sshd_config that go before ours."""
         return self._serve(name, "127.0.0.1", free_port(), (), settings, host_key)
@@ -214,6 +219,9 @@ class Lab:
             "PrintMotd no",
             "UseDNS no",
             "LogLevel VERBOSE",
+            # what this machine's root has in its shell's start-up files is not part of the lab
+            "Match User root",
+            f"SetEnv HOME={self.home}",
         ]
 
     def close(self) -> None:
@@ -244,6 +252,7 @@ def laboratory() -> Iterator[Lab]:
     lab = Lab(Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")))
     try:
         lab.folder.chmod(0o755)
+        lab.home.mkdir(mode=0o700)
         lab.new_key("host_key")
         lab.new_key("user_key")
         shutil.copy(lab.folder / "user_key.pub", lab.folder / "authorized_keys")
