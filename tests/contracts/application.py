@@ -49,15 +49,15 @@ class AppStage:
 
     def foreign(self) -> contextlib.AbstractContextManager[None]:
         """Somebody else holds it while this lasts."""
-        pytest.skip("this application cannot be held by two")
+        pytest.skip("does not apply: this application cannot be held by two")
 
     def let_go(self) -> None:
         """Somebody else ends our hold."""
-        pytest.skip("nobody else can end this hold")
+        pytest.skip("does not apply: nobody else can end this hold")
 
     def stop(self) -> None:
         """The application does not run any more."""
-        pytest.skip("this application has nothing that could be stopped")
+        pytest.skip("does not apply: this application has nothing that could be stopped")
 
     def close(self) -> None:
         """Leave nothing behind; called after the guard is gone."""
@@ -89,7 +89,7 @@ class ApplicationContract:
         app = stage.application()
         holds = app.holds(app.check(soon()))
         if not holds:
-            pytest.skip("this application is not held")
+            pytest.skip("does not apply: this application is not held")
         return holds
 
     def start(self, stage: AppStage) -> None:

@@ -87,7 +87,7 @@ class Stage:
 
     def wrong(self, what: Wrong) -> None:
         """Make `what` happen."""
-        pytest.skip(f"this stage cannot have it that {what.value}")
+        pytest.skip(f"does not apply: this stage cannot have it that {what.value}")
 
     def mend(self) -> None:
         """Nothing goes wrong any more."""
@@ -95,11 +95,11 @@ class Stage:
     def unsynchronised(self) -> None:
         """Bring the group to a state that may not be split; as it is made, a mirror is in one."""
         if self.array().traits.family is Family.POINT:
-            pytest.skip("a copy may always be taken of this group")
+            pytest.skip("does not apply: a copy may always be taken of this group")
 
     def in_use(self, exposed: Exposed) -> contextlib.AbstractContextManager[None]:
         """The exposed copy is in use while this lasts, in a way that the array must see."""
-        pytest.skip("this array does not see who uses a copy")
+        pytest.skip("does not apply: this array does not see who uses a copy")
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -259,7 +259,7 @@ class ArrayContract:
         stage.write(b"one")
         array = stage.array()
         if not array.traits.needs_sync:
-            pytest.skip("nothing is established")
+            pytest.skip("does not apply: nothing is established")
         array.establish(stage.group, Mode.FULL, soon())
         stage.array().establish(stage.group, Mode.INCREMENTAL, soon())
         until_done(lambda: stage.array().progress(stage.group, soon()), "establish")
@@ -270,7 +270,7 @@ class ArrayContract:
     def test_an_incremental_establish_copies_only_what_changed(self, ready: Stage) -> None:
         traits = ready.array().traits
         if not (traits.needs_sync and traits.tracks_changes and ready.is_tracking):
-            pytest.skip("this array, or its stage, does not track changes")
+            pytest.skip("does not apply: this array, or its stage, does not track changes")
         first = ready.copied_bytes()
         assert first >= ready.size_bytes(), "the first establish copies everything"
         self.split(ready)
@@ -281,7 +281,7 @@ class ArrayContract:
 
     def test_establish_keeps_its_deadline(self, ready: Stage) -> None:
         if not ready.array().traits.needs_sync:
-            pytest.skip("nothing is established")
+            pytest.skip("does not apply: nothing is established")
         self.split(ready)
         ready.wrong(Wrong.ESTABLISH_HANGS)
         with self.in_time(), pytest.raises(DeadlinePassed):
@@ -351,7 +351,7 @@ class ArrayContract:
         ready.wrong(Wrong.QUERY_HANGS)
         with self.in_time(), contextlib.suppress(CommandFailed, DeadlinePassed):
             self.split(ready, seconds=SHORT_SECONDS)
-            pytest.skip("this driver splits without a query")
+            pytest.skip("does not apply: this driver splits without a query")
         ready.mend()
         assert not self.states(ready) & COPIES
 
@@ -398,7 +398,7 @@ class ArrayContract:
 
     def test_a_mirror_is_attached_again_and_never_discarded(self, ready: Stage) -> None:
         if ready.array().traits.family is Family.POINT:
-            pytest.skip("family point-in-time")
+            pytest.skip("does not apply: family point-in-time")
         receipt = self.split(ready)
         with pytest.raises(Fault):
             ready.array().discard(receipt, soon())
@@ -409,7 +409,7 @@ class ArrayContract:
 
     def test_copies_stand_side_by_side_and_are_discarded_one_by_one(self, ready: Stage) -> None:
         if not ready.array().traits.keeps_copies:
-            pytest.skip("this array keeps one copy")
+            pytest.skip("does not apply: this array keeps one copy")
         first = self.split(ready, "run-1")
         ready.write(b"two")
         second = self.split(ready, "run-2")

@@ -83,7 +83,7 @@ class Installed(OverSsh, HostContract):
     ) -> None:
         """As root, over an inline login, as a person would; then the key is locked."""
         if Path("/run/systemd/system").is_dir():
-            pytest.skip("this machine has systemd, and a test enables no unit on it")
+            pytest.skip("does not apply: this machine has systemd, and a test enables no unit on it")
         self.user, self.account = who
         folder = lab.folder / f"libexec-{len(lab.servers)}"
         monkeypatch.setattr(install_guard, "FOLDER", str(folder))

@@ -233,7 +233,7 @@ def test_a_third_party_can_be_chosen_for_everything_that_drivers_are(
     assert "--product strange-backup" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="does not apply: root may write everywhere")
 def test_a_folder_that_cannot_be_written_to_is_named(config: Path) -> None:
     config.parent.chmod(0o500)
     with pytest.raises(PolicyFault, match=str(config.parent)):

@@ -143,7 +143,7 @@ class SessionStage(QuiescerStage):
         eventually("the client is gone", lambda: not self.is_held())
 
     def stop(self) -> None:
-        pytest.skip("a session is only tried when it is opened")
+        pytest.skip("does not apply: a session is only tried when it is opened")
 
 
 class TestPrograms(ApplicationContract):

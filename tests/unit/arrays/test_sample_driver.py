@@ -48,7 +48,7 @@ class SampleStage(ImageStage):
 
     def wrong(self, what: Wrong) -> None:
         if what is Wrong.LOCKED_FOR_A_MOMENT:
-            pytest.skip("the sample does not wait for locks")
+            pytest.skip("does not apply: the sample does not wait for locks")
         super().wrong(what)
 
 

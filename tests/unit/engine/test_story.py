@@ -206,6 +206,19 @@ def test_a_policy_whose_copy_could_never_be_good_is_refused_before_anything_is_t
     assert not any(seen.startswith(("enter:", "establish:", "split:")) for seen in world.trace)
 
 
+def test_one_device_that_is_torn_in_itself_is_refused_unless_its_filesystem_is_frozen(tmp_path: Path) -> None:
+    """A hold that tolerates files of different moments says nothing of a filesystem's own structure."""
+    world = World()
+    job = make_job(world, tmp_path, traits=replace(MIRROR, atomic=Atomic.NOTHING))
+    thawed = replace(job, policy=changed(job.policy, freeze_filesystems="none"))
+    with pytest.raises(Ended, match="could not be called good") as caught:
+        story.prepare(make_run(thawed))
+    assert "the split of its filesystem's device is not one moment" in caught.value.detail
+    assert not any(seen.startswith(("enter:", "establish:", "split:")) for seen in world.trace)
+    frozen = replace(job, policy=changed(job.policy, freeze_filesystems="auto"))
+    assert story.prepare(make_run(frozen)).verdict is Verdict.APPLICATION
+
+
 def test_a_file_outside_the_mirror_is_refused_with_both_names(tmp_path: Path) -> None:
     world = World()
     job = make_job(world, tmp_path)

@@ -36,6 +36,9 @@ class RecordedHost:
     def families(self, families: Sequence[str]) -> None:
         return
 
+    def stand_by(self, commands: int, deadline: Deadline) -> None:
+        return
+
     def run(self, command: Command, deadline: Deadline) -> Completed:
         line = " ".join(command.argv)
         self.asked.append(line)

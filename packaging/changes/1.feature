@@ -1,0 +1,1 @@
+`splitmirror-pre` and `splitmirror-post` turn a backup of a mirror host into a backup of a live database: establish, quiesce, split, resume, present; and back. On the data servers a guard ends every hold by itself when the hook, the backup server or the network is gone.

@@ -1,0 +1,1 @@
+Arrays: btrfs snapshots, a directory copy that needs no rights, and any array with a command line (`driver = "command"`). Applications: PostgreSQL, MySQL and MariaDB, SQLite, mounted filesystems, and any application by its own commands. Data servers are reached locally or over SSH.

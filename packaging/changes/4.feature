@@ -1,0 +1,1 @@
+`splitmirror status` says who is frozen, what is left and which command to type; `splitmirror recover` brings to rest what an ended run left; `splitmirror plan` and `splitmirror check` say beforehand what a run would do, and what its copy can be called at best.
