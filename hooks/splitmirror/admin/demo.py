@@ -243,6 +243,9 @@ class Demo:
         """Take each copy out of its tar, open it, check it, count its rows; and show the timeline of the last run."""
         self.hook("", "establish", "shop")  # waits for what the last post has started
         self.say(self.hook("", "history").stdout.rstrip())
+        runs = json.loads(self.hook("", "history", "--json").stdout)["runs"]
+        last = next(str(one["run"]) for one in runs if one["verdict"])
+        self.say(f"\n{self.hook('', 'show', last).stdout.rstrip()}\n")
         is_good = True
         for number, least in enumerate(self.rows_before, 1):
             folder = self.root / f"restored-{number}"
