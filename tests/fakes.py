@@ -6,6 +6,7 @@ be told to fail, hang, lie or lose its link at any verb. Tests ask the world aft
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,8 +135,8 @@ class FakeGuard:
             self.say("warmed", hold.name)
 
     def on_watch(self, kind: str, seconds: str) -> None:
-        self.world.note(f"watch:{kind}")
-        self.say("watching", "", kind, "setsid")
+        wrong = self.world.note(f"watch:{kind}")
+        self.say("watching", "", kind, "none" if wrong else "setsid")
 
     def on_hold(self, name: str, seconds: str) -> None:
         wrong = self.world.note(f"enter:{name}")
@@ -144,9 +145,16 @@ class FakeGuard:
         elif wrong == "link":
             self.mine().add(name)
             self.lose_link()
+        elif wrong == "late":
+            self.mine().add(name)  # and says so only when it is asked to let go
+        elif wrong.startswith("after "):
+            threading.Timer(float(wrong[6:]), self.take, (name,)).start()
         elif wrong != "hang":
-            self.mine().add(name)
-            self.say("held", name, facts={"position": f"{name}-at-hold"})
+            self.take(name)
+
+    def take(self, name: str) -> None:
+        self.mine().add(name)
+        self.say("held", name, facts={"position": f"{name}-at-hold"})
 
     def on_beat(self) -> None:
         self.world.note("beat")
@@ -214,6 +222,8 @@ class FakeHost:
             rows = "\n".join(f"{path}\t/data\t/dev/sdb\text4" for path in verb.arguments)
             return Answer({"covers": rows}, 0, "")
         if verb.name == "host.rescue":
+            if self.world.note(f"host.rescue:{self.name}") == "fail":
+                return Answer({}, 1, "cannot")
             names = sorted(self.world.held.get(self.name, ()))
             self.world.held.pop(self.name, None)
             return Answer({"rescued": "\n".join(f"{name}\t0" for name in names)}, 0, "")
@@ -270,6 +280,8 @@ class FakeArray:
     def split(self, groups: Sequence[str], copy: str, deadline: Deadline) -> tuple[Receipt, ...]:
         for group in groups:
             wrong = self.world.note(f"split:{group}")
+            if wrong == "fail":
+                raise CommandFailed(f"{group} cannot be split")
             if wrong == "refuse":
                 raise NotSynchronised(f"{group} is not in sync")
             self.world.states[group] = PairState.SPLIT
@@ -295,6 +307,7 @@ class FakeArray:
         return Exposed("tree", (f"/copies/{receipt.group}",), "local")
 
     def unexpose(self, receipt: Receipt, deadline: Deadline) -> None:
+        self.world.note(f"unexpose:{receipt.group}")
         self.world.exposed.discard(receipt.group)
 
     def discard(self, receipt: Receipt, deadline: Deadline) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,8 +19,9 @@ import msgspec
 from splitmirror import moves
 from splitmirror.job import Job
 from splitmirror.journal.contract import Event, Kind
+from splitmirror.locks import mirror_locked
 from splitmirror_drivers.contracts.array import Array, Family, PairState, Receipt
-from splitmirror_drivers.contracts.host import Verb
+from splitmirror_drivers.contracts.host import Host, Verb
 from splitmirror_drivers.contracts.presentation import Presentation, Presented
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import HoldFault, Refused
@@ -31,6 +33,8 @@ UNSETTLED = frozenset({PairState.SPLITTING, PairState.BROKEN, PairState.UNKNOWN,
 
 RESTING_CODES = frozenset({"0", "3"})
 """Exit codes of a rescue after which nothing is held: was held and is no more, or was not held."""
+LOCK_SECONDS = 30.0
+"""How long an undo waits for an array command that its dead hook has left running."""
 LOOK_APART_SECONDS = 5.0
 """Between the two looks at a group whose split's outcome nobody knows: a split that was queued may come late."""
 
@@ -46,6 +50,11 @@ class Act:
     key: str
     data: Mapping[str, object]
     is_done: bool = False
+
+    @property
+    def mirror(self) -> str:
+        """The mirror whose copy this act exposed, presented or split off; "" for any other act."""
+        return self.key if self.name in ("split", "expose") else str(self.data.get("mirror", ""))
 
     def event(self, kind: Kind, **more: object) -> Event:
         """This act as a journal event."""
@@ -75,6 +84,27 @@ def standing(events: tuple[Event, ...]) -> list[Act]:
     return list(acts.values())
 
 
+def in_undo_order(standing: Sequence[Act]) -> list[Act]:
+    """Holds first, since somebody may be waiting for them; then everything else, newest first."""
+    newest_first = list(reversed(standing))
+    return [act for act in newest_first if act.name == "hold"] + [act for act in newest_first if act.name != "hold"]
+
+
+def discards(act: Act, job: Job) -> bool:
+    """Whether the undo of `act` deletes a copy."""
+    return act.name == "split" and array_of(act.value("receipt", Receipt), job).traits.family is Family.POINT
+
+
+def array_of(receipt: Receipt, job: Job) -> Array:
+    """The array a receipt belongs to; Refused when the policy no longer has it."""
+    if receipt.array not in job.arrays:
+        raise Refused(
+            f"the policy {job.name} no longer has the array {receipt.array}",
+            hint=f"put it back into the policy, or bring {receipt.array}/{receipt.group} to rest by hand",
+        )
+    return job.arrays[receipt.array]
+
+
 def undo(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
     """Take one act back. Raises a Fault that says what is left and what a person can do."""
     UNDO[act.name](act, job, run_id, deadline)
@@ -92,7 +122,7 @@ def find_presentation(job: Job, intent: Presented) -> Presentation:
 
 
 def _rescue(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
-    host = job.hosts[act.key]
+    host = _host_of(act, job, run_id)
     host.families(sorted({"filesystem", *(f for app in job.applications if app.host is host for f in app.families)}))
     host.connect(deadline)
     answer = host.call(Verb("host.rescue", (run_id,)), deadline)
@@ -106,23 +136,40 @@ def _rescue(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
         )
 
 
+def _host_of(act: Act, job: Job, run_id: str) -> Host:
+    if act.key not in job.hosts:
+        raise Refused(
+            f"the policy {job.name} no longer names the data server {act.key}, where this run may hold something",
+            hint=f"put it back into the policy, then run `splitmirror recover {run_id}`",
+        )
+    return job.hosts[act.key]
+
+
+@contextmanager
+def _alone_at(act: Act, job: Job, deadline: Deadline) -> Iterator[None]:
+    """With the mirror's lock, which is free only when the hook that split it and its array commands are gone."""
+    with mirror_locked(job.state_folder, act.key, job.carried, deadline.sooner(LOCK_SECONDS)):
+        yield
+
+
 def _leave_or_discard(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
     """A mirror that was split rests split; a point-in-time copy of a failed run is discarded.
 
     A split of unknown outcome quarantines its group: nothing is sent to it until it was seen at rest twice.
     """
     receipt = act.value("receipt", Receipt)
-    array = job.arrays[receipt.array]
-    _require_rest(act, array, receipt, deadline)
-    if not act.is_done:
-        before = _states(array, receipt, deadline)
-        threading.Event().wait(min(LOOK_APART_SECONDS, deadline.left()))
-        if _states(array, receipt, deadline) != before:
-            raise _not_at_rest(act, "its state changed while it was looked at")
+    array = array_of(receipt, job)
+    with _alone_at(act, job, deadline):
         _require_rest(act, array, receipt, deadline)
-    if array.traits.family is Family.POINT:
-        array.unexpose(receipt, deadline)
-        array.discard(receipt, deadline)
+        if not act.is_done:
+            before = _states(array, receipt, deadline)
+            threading.Event().wait(min(LOOK_APART_SECONDS, deadline.left()))
+            if _states(array, receipt, deadline) != before:
+                raise _not_at_rest(act, "its state changed while it was looked at")
+            _require_rest(act, array, receipt, deadline)
+        if array.traits.family is Family.POINT:
+            array.unexpose(receipt, deadline)
+            array.discard(receipt, deadline)
 
 
 def _states(array: Array, receipt: Receipt, deadline: Deadline) -> list[tuple[str, PairState, str]]:
@@ -148,7 +195,9 @@ def _not_at_rest(act: Act, seen: str) -> Refused:
 
 def _unexpose(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:
     receipt = act.value("receipt", Receipt)
-    job.arrays[receipt.array].unexpose(receipt, deadline)
+    array = array_of(receipt, job)
+    with _alone_at(act, job, deadline):
+        array.unexpose(receipt, deadline)
 
 
 def _withdraw(act: Act, job: Job, run_id: str, deadline: Deadline) -> None:

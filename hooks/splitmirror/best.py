@@ -19,12 +19,12 @@ from splitmirror_drivers.contracts.array import Atomic
 class Carrier:
     """How the groups that carry one application's files are split.
 
-    `spans_devices`: a mirrored filesystem may lie on several block devices, so that without one moment its own
-    structure is only sound when it is frozen.
+    `tears`: why the structure of a mirrored filesystem is only sound when it is frozen, where that may be so: its blocks
+    are copied at different moments. It is nothing that an application's hold could mend.
     """
 
     is_one_moment: bool
-    spans_devices: bool = False
+    tears: str = ""
 
 
 def is_one_moment(targets: Sequence[Target], pair_counts: Mapping[str, int]) -> bool:
@@ -61,9 +61,8 @@ def at_best(
         holds = [one.hold for one in held if one.application == app.name]
         on = carriers[app.name]
         verdict, reason = _one(app, facts[app.name], holds, one_moment=on.is_one_moment, stands_still=stands_still)
-        if on.spans_devices and not (on.is_one_moment or stands_still) and verdict is not Verdict.UNPROVEN:
-            verdict = Verdict.UNPROVEN
-            reason = f"{app.name}: its filesystem spans devices that are not split at one moment, and is not frozen"
+        if on.tears and not stands_still and verdict is not Verdict.UNPROVEN:
+            verdict, reason = Verdict.UNPROVEN, f"{app.name}: {on.tears}, and it is not frozen"
         verdicts.append(verdict)
         reasons.append(reason)
     if not applications:

@@ -6,13 +6,14 @@ Runs are joined by policy + client + schedule. A stream that comes while the lea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from splitmirror import recover
 from splitmirror.giveup import GiveUp
 from splitmirror.job import Job
-from splitmirror.journal.contract import OPEN_STATUSES, Event, Journal, Kind, RunRecord, Status
+from splitmirror.journal.contract import ESTABLISH, OPEN_STATUSES, Event, Journal, Kind, RunRecord, Status
 from splitmirror.locks import Lock, RunLock
 from splitmirror.state import boot_id
 from splitmirror_drivers.contracts.product import Invocation
@@ -47,25 +48,50 @@ def begin_or_join(job: Job, journal: Journal, call: Invocation, now: float) -> E
     """A new run, or the open one that this stream belongs to. Raises InUse when it fits neither."""
     streams = call.streams or job.policy.streams
     with door(job):
-        for record in journal.open_runs(job.name):
+        is_one_of_several = streams > 1 and call.stream > 0
+        for record in backups(journal, job):
             is_same = (record.client, record.schedule) == (call.client, call.schedule)
-            if is_same and streams > 1 and call.stream and may_join(job, journal, record, call):
-                journal.append(record.run_id, [Event(Kind.INTENT, "stream", str(call.stream), {}, now)])
+            if is_same and (is_one_of_several or call.is_restarted) and may_join(job, journal, record, call):
+                journal.append(record.run_id, [Event(Kind.INTENT, "stream", stream_of(call), {}, now)])
                 return Entered(record, leads=False)
-        record = journal.begin(
-            policy=job.name,
-            client=call.client,
-            schedule=call.schedule,
-            product=call.product,
-            job=call.job,
-            streams=streams,
-            now=now,
-        )
-        lock = RunLock(job.state_folder, record.run_id)
-        lock.acquire()
-        first = Event(Kind.NOTE, "process", "", {"pid": os.getpid(), "boot": boot_id()}, now)
-        journal.append(record.run_id, [first, Event(Kind.INTENT, "stream", str(call.stream or 1), {}, now)])
-        return Entered(record, leads=True, lock=lock)
+        if call.is_restarted:
+            raise InUse(
+                f"stream {stream_of(call)} of {job.name} was restarted, but the copy it began on is no longer there",
+                hint="a restarted stream must go on with the copy it began on; start that backup afresh",
+            )
+        stream = Event(Kind.INTENT, "stream", stream_of(call), {}, now)
+        return begin(job, journal, call, now, streams=streams, first=[stream])
+
+
+def begin(
+    job: Job, journal: Journal, call: Invocation, now: float, *, streams: int = 1, first: Sequence[Event] = ()
+) -> Entered:
+    """A new run, its lock held. Said to be at work once more under the lock: `recover` may have met it without one."""
+    record = journal.begin(
+        policy=job.name,
+        client=call.client,
+        schedule=call.schedule,
+        product=call.product,
+        job=call.job,
+        streams=streams,
+        now=now,
+    )
+    lock = RunLock(job.state_folder, record.run_id)
+    lock.acquire()
+    process = Event(Kind.NOTE, "process", "", {"pid": os.getpid(), "boot": boot_id()}, now)
+    at_work = Event(Kind.STATUS, "run", "", {"status": Status.WORKING.value}, now)
+    journal.append(record.run_id, [at_work, process, *first])
+    return Entered(record, leads=True, lock=lock)
+
+
+def backups(journal: Journal, job: Job) -> list[RunRecord]:
+    """The open runs of a policy that are somebody's backup, newest first."""
+    return [record for record in journal.open_runs(job.name) if record.product != ESTABLISH]
+
+
+def stream_of(call: Invocation) -> str:
+    """The stream's number as the journal has it; 1 where the product said nothing of streams."""
+    return str(call.stream or 1)
 
 
 def may_join(job: Job, journal: Journal, record: RunRecord, call: Invocation) -> bool:
@@ -74,16 +100,16 @@ def may_join(job: Job, journal: Journal, record: RunRecord, call: Invocation) ->
     A stream that comes back (a retry) joins the split it began on while another stream of that run is open; a stream
     number that already ended well opens a new run.
     """
-    if record.status not in (Status.WORKING, Status.READY):
+    if record.status not in (Status.WORKING, Status.READY) or recover.is_from_another_boot(journal, record):
         return False
     if record.status is Status.WORKING and not RunLock(job.state_folder, record.run_id).is_alive():
         return False
     opened, ended = streams_of(journal, record)
-    if str(call.stream) in ended and not opened - ended:
+    if stream_of(call) in ended and not opened - ended:
         return False
-    if call.is_restarted and str(call.stream) not in opened:
+    if call.is_restarted and stream_of(call) not in opened:
         raise InUse(
-            f"stream {call.stream} was restarted, but did not begin on the copy of run {record.run_id}",
+            f"stream {stream_of(call)} was restarted, but did not begin on the copy of run {record.run_id}",
             hint="a restarted stream must go on with the copy it began on; start that backup afresh",
         )
     return True
@@ -101,14 +127,21 @@ def streams_of(journal: Journal, record: RunRecord) -> tuple[set[str], set[str]]
     return opened, ended
 
 
+def all_ended(journal: Journal, record: RunRecord) -> bool:
+    """Whether every stream that came has ended, though more may have been announced."""
+    opened, ended = streams_of(journal, record)
+    return bool(opened) and opened <= ended
+
+
 def follow(job: Job, journal: Journal, record: RunRecord, give_up: GiveUp) -> Status:
-    """Wait until the leader's result is known: READY, or how it failed."""
+    """Wait until the leader's result is known: READY, or how it failed. While the leader lives it may try again."""
     lock = RunLock(job.state_folder, record.run_id)
     while True:
+        is_alive = lock.is_alive()
         status = journal.run(record.run_id).status
-        if status is not Status.WORKING:
+        if status is Status.READY or (status is not Status.WORKING and not is_alive):
             return status
-        if not lock.is_alive() and journal.run(record.run_id).status is Status.WORKING:
+        if not is_alive:
             raise Fault(
                 f"the stream that led run {record.run_id} died before its copy was ready",
                 hint="the next run brings to rest what it left; `splitmirror recover` does it now",
@@ -118,21 +151,21 @@ def follow(job: Job, journal: Journal, record: RunRecord, give_up: GiveUp) -> St
 
 def find_own(job: Job, journal: Journal, call: Invocation) -> RunRecord | None:
     """The one open run that this post may close; None when it is not clear or none is open: then nothing is touched."""
-    records = journal.open_runs(job.name)
+    records = backups(journal, job)
+    if not (call.job or call.client or call.schedule):
+        return records[0] if len(records) == 1 else None
     if call.job:
         named = [record for record in records if record.job == call.job]
         if named or any(record.job for record in records):
             return named[0] if len(named) == 1 else None
-    same = [r for r in records if (r.client, r.schedule) == (call.client, call.schedule)] or (
-        [] if call.client or call.schedule else list(records)
-    )
+    same = [r for r in records if (r.client, r.schedule) == (call.client, call.schedule)]
     return same[0] if len(same) == 1 else None
 
 
 def strike_off(job: Job, journal: Journal, record: RunRecord, call: Invocation, now: float) -> bool:
     """Strike one stream off; whether it was the last. Where the number of streams is unknown it never is."""
     with door(job):
-        journal.append(record.run_id, [Event(Kind.UNDONE, "stream", str(call.stream or 1), {}, now)])
+        journal.append(record.run_id, [Event(Kind.UNDONE, "stream", stream_of(call), {}, now)])
         opened, ended = streams_of(journal, record)
         return len(ended) >= max(record.streams, 1) and opened <= ended
 

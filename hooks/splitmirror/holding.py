@@ -25,7 +25,7 @@ Which = tuple[str, str]
 
 @dataclass
 class Window:
-    """When writes waited on one host, by our own monotonic clock, in seconds."""
+    """When writes waited, or services were down, on one host, by our own monotonic clock, in seconds."""
 
     began: float
     ended: float | None = None
@@ -49,7 +49,10 @@ class Guards:
     facts: dict[Which, dict[str, str]] = field(default_factory=dict)
     lapsed: dict[str, str] = field(default_factory=dict)
     windows: dict[str, Window] = field(default_factory=dict)
+    outages: dict[str, Window] = field(default_factory=dict)
+    held_at_split: frozenset[Which] = frozenset()
     ordered: set[Which] = field(default_factory=set)
+    unwatched: set[str] = field(default_factory=set)
     is_released: bool = False
     is_split_sent: bool = False
     inbox: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
@@ -85,11 +88,8 @@ class Guards:
 
     def _beat(self) -> None:
         while not self._stop.wait(self.beat_seconds):
-            for guard in self.guards.values():
-                try:
-                    guard.send("beat")
-                except LinkLost as exc:
-                    self.inbox.put(Message(guard.host_name, "link-lost", said=str(exc)))
+            for host in self.guards:
+                self.order(host, "beat")
 
     # -- orders and answers -------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class Guards:
         """One order to one host. A lost link is put where the answers come, so that one place decides."""
         try:
             self.guards[host].send(line)
-        except LinkLost as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever one host's channel raises, the others get their order
             self.inbox.put(Message(host, "link-lost", said=str(exc)))
 
     def everywhere(self, line: str) -> None:
@@ -114,6 +114,11 @@ class Guards:
         """Arm the detached watcher of every host for one kind of hold; wait until each says that it stands."""
         self.everywhere(f"watch {kind} {seconds:.0f}")
         self.collect("watching", {(host, "") for host in self.guards}, deadline)
+        if self.unwatched:
+            raise HoldFault(
+                f"{min(self.unwatched)}: no watcher could be detached there, which ends a hold when all else is dead",
+                hint="install one of systemd-run, setsid, perl, python3, at or nohup there; `splitmirror check` tries them",
+            )
 
     def collect(self, kind: str, wanted: Iterable[Which], deadline: Deadline) -> None:
         """Wait until every one of `wanted` has answered `kind`. Raises HoldFault on the first failure, lapse or lost link."""
@@ -147,12 +152,14 @@ class Guards:
             self.lapsed.setdefault(message.host, " ".join(message.words) or message.kind)
         elif message.kind == "held":
             self.held[which] = message
+        elif message.kind == "watching" and message.words[-1:] == ("none",):
+            self.unwatched.add(message.host)
         elif message.kind == "failed" and message.words[:1] == ("enter",):
             self.ended.setdefault(which, Kept.WAS_NOT_HELD)
         elif message.kind in ("released", "left"):
             proves = message.host not in self.lapsed and (self.is_released or message.kind == "left")
             self.ended[which] = message.kept if proves or message.kept is not Kept.WAS_HELD else Kept.WAS_NOT_HELD
-            self._close_window(message.host)
+            self._close_windows(message.host)
 
     def fault(self, message: Message) -> Fault:
         """The sentence for a fatal message."""
@@ -183,10 +190,15 @@ class Guards:
         for host, name in wanted:
             hold = self.holds[host, name]
             if hold.blocks is not Blocks.NOTHING:
-                self.windows.setdefault(host, Window(time.monotonic()))
+                self._kept_waiting(hold).setdefault(host, Window(time.monotonic()))
             self.ordered.add((host, name))
             self.order(host, f"hold {name} {hold.enter_seconds:.0f}")
         self.collect("held", wanted, deadline)
+
+    def split_is_sent(self) -> None:
+        """What is known to be held now is what the split may be said to have covered; what comes later proves nothing."""
+        self.is_split_sent = True
+        self.held_at_split = frozenset(w for w in self.held if w not in self.ended and w[0] not in self.lapsed)
 
     def release(self) -> None:
         """One `release` to every host at once; waits for nothing."""
@@ -235,8 +247,12 @@ class Guards:
             if message.kind in ("bye", "link-lost"):
                 waiting.discard(message.host)
 
-    def _close_window(self, host: str) -> None:
-        window = self.windows.get(host)
-        is_open = any(w[0] == host and w not in self.ended for w in self.blocking() & self.ordered)
-        if window and window.ended is None and not is_open:
-            window.ended = time.monotonic()
+    def _kept_waiting(self, hold: Hold) -> dict[str, Window]:
+        return self.outages if hold.blocks is Blocks.SERVICE else self.windows
+
+    def _close_windows(self, host: str) -> None:
+        mine = [self.holds[w] for w in self.blocking() & self.ordered if w[0] == host and w not in self.ended]
+        for windows in (self.windows, self.outages):
+            window = windows.get(host)
+            if window and window.ended is None and not any(self._kept_waiting(hold) is windows for hold in mine):
+                window.ended = time.monotonic()

@@ -6,6 +6,7 @@ Catches everything once, here: a hook never ends by an unhandled exception, and 
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,17 +26,29 @@ from splitmirror_drivers.kit.errors import Fault, UsageFault
 from splitmirror_drivers.products.arguments import explicit_product
 from splitmirror_drivers.products.recognise import recognise
 
+HELP = (["--help"], ["-h"])
+
 Work = Callable[[Office, Invocation, log.Teller, GiveUp], Outcome]
 
 
 def run_pre(argv: Sequence[str]) -> int:
     """`splitmirror-pre`."""
+    if list(argv[1:]) in HELP:
+        return tell_usage()
     return answer(Hook.PRE, argv, pre)
 
 
 def run_post(argv: Sequence[str]) -> int:
     """`splitmirror-post`."""
+    if list(argv[1:]) in HELP:
+        return tell_usage()
     return answer(Hook.POST, argv, post)
+
+
+def tell_usage() -> int:
+    """A person asks; no product does."""
+    sys.stdout.write(wiring.usage())
+    return 0
 
 
 def answer(hook: Hook, argv: Sequence[str], work: Work) -> int:
@@ -121,7 +134,7 @@ def pre(office: Office, call: Invocation, teller: log.Teller, give_up: GiveUp) -
     office.journal.check()
     entered = enter.begin_or_join(job, office.journal, call, time.time())
     if not entered.leads:
-        return followed(office, job, entered, give_up)
+        return followed(office, job, call, entered, give_up)
     try:
         return lead(office, job, call, entered, teller, give_up)
     finally:
@@ -143,9 +156,13 @@ def lead(office: Office, job: Job, call: Invocation, entered: Entered, teller: l
     raise AssertionError("unreachable")
 
 
-def followed(office: Office, job: Job, entered: Entered, give_up: GiveUp) -> Outcome:
-    """The leader's result is this stream's result."""
-    status = enter.follow(job, office.journal, entered.record, give_up)
+def followed(office: Office, job: Job, call: Invocation, entered: Entered, give_up: GiveUp) -> Outcome:
+    """The leader's result is this stream's result. One that gives up will read nothing: it is no longer waited for."""
+    try:
+        status = enter.follow(job, office.journal, entered.record, give_up)
+    except Fault:
+        enter.strike_off(job, office.journal, entered.record, call, time.time())
+        raise
     if status is Status.READY:
         return Outcome(Result.DONE, None, f"{job.name}: stream joined the copy of run {entered.record.run_id}")
     raise Fault(

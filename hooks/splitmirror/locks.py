@@ -11,7 +11,8 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from splitmirror_drivers.kit.deadline import Deadline
@@ -87,7 +88,7 @@ class Lock:
         hint = "wait for it to end; `splitmirror status` shows what it does"
         if holders and signed and signed not in holders:
             hint = f"the hook that took it (pid {signed}) is gone, but what it started still runs: wait for that to end"
-        return InUse(f"{self.path.stem} is locked by {named}", hint=hint)
+        return InUse(f"{unquoted(self.path.stem)} is locked by {named}", hint=hint)
 
 
 class RunLock(Lock):
@@ -113,6 +114,32 @@ class RunLock(Lock):
     def acquire(self, deadline: Deadline | None = None, wait: Callable[[float], object] | None = None) -> None:
         """Take it. Without a deadline it still outlasts an asker, who has it for an instant."""
         super().acquire(deadline or Deadline.after(PROBE_SECONDS), wait)
+
+
+def unquoted(name: str) -> str:
+    """A lock file's name for people."""
+    return name.replace("%2F", "/").replace("%25", "%")
+
+
+def mirror_lock(folder: Path, key: str) -> Lock:
+    """The lock of the mirror `key` (ARRAY/GROUP) of the state folder `folder`; no two mirrors have the same file."""
+    return Lock(folder / "locks" / f"mirror-{key.replace('%', '%25').replace('/', '%2F')}.lock")
+
+
+@contextmanager
+def mirror_locked(
+    folder: Path, key: str, carried: list[int], deadline: Deadline, wait: Callable[[float], object] | None = None
+) -> Iterator[None]:
+    """Hold a mirror's lock; array commands that are started meanwhile inherit what is in `carried`."""
+    lock = mirror_lock(folder, key)
+    lock.acquire(deadline, wait)
+    descriptor = lock.descriptor
+    carried.append(descriptor)
+    try:
+        yield
+    finally:
+        carried.remove(descriptor)
+        lock.release()
 
 
 def _try(opened: int, path: Path, how: int) -> bool:

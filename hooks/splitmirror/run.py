@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from splitmirror import acts
 from splitmirror.acts import Act
 from splitmirror.giveup import GiveUp
-from splitmirror.job import Job
+from splitmirror.job import Job, mirror_key
 from splitmirror.journal.contract import Event, Journal, Kind, RunRecord, Status
 from splitmirror.log import Teller
 from splitmirror.parallel import together
 from splitmirror.redaction import redacted
 from splitmirror_drivers.kit.deadline import Deadline
-from splitmirror_drivers.kit.errors import Fault
+from splitmirror_drivers.kit.errors import Fault, JournalFault, Refused
 
 UNDO_SECONDS = 120.0
 DETAIL_CHARACTERS = 4000
@@ -72,10 +73,12 @@ class Run:
         finally:
             events, self._kept_back = self._kept_back, None
             unsaid, self._unsaid = self._unsaid, None
-            for speak in unsaid:
-                speak()
-            if events:
-                self.journal.append(self.run_id, events)
+            try:
+                if events:
+                    self.journal.append(self.run_id, events)
+            finally:
+                for speak in unsaid:
+                    speak()
 
     def _say(self, speak: Callable[[], None]) -> None:
         if self._unsaid is not None:
@@ -104,7 +107,8 @@ class Run:
             took = round((time.monotonic() - began) * 1000)
             said = str(exc)
             self._say(lambda: self.log.error("phase=%s event=failed took_ms=%d error=%s", name, took, said))
-            self.append(Event(Kind.FAILED, name, "", {"took_ms": took, "error": str(exc)}))
+            with contextlib.suppress(JournalFault):  # what failed first is told; a journal that is full says so later
+                self.append(Event(Kind.FAILED, name, "", {"took_ms": took, "error": str(exc)}))
             raise
         took = round((time.monotonic() - began) * 1000)
         self._say(lambda: self.log.info("phase=%s event=done took_ms=%d", name, took))
@@ -136,9 +140,14 @@ class Run:
         self._standing.remove(act)
 
     def undo_all(self) -> list[Fault]:
-        """Take back everything that stands, newest first; each is tried whatever happens to another. What failed."""
-        faults = take_back(self, self._standing)
-        self._standing = [act for act in self._standing if any(act is left for left, _ in faults)]
+        """Take back everything that stands; each is tried whatever happens to another. What failed."""
+        return self.undo(self._standing)
+
+    def undo(self, standing: Sequence[Act]) -> list[Fault]:
+        """The same for some of what stands."""
+        faults = take_back(self, standing)
+        left = [act for act, _ in faults]
+        self._standing = [act for act in self._standing if act not in standing or any(act is stays for stays in left)]
         return [fault for _, fault in faults]
 
     @contextmanager
@@ -150,7 +159,10 @@ class Run:
             self.teller.phase("undo")
             left = self.undo_all()
             fault = exc if isinstance(exc, Fault) else Fault(f"unexpected failure: {exc!r}")
-            close_failed(self, fault, left)
+            try:
+                close_failed(self, fault, left)
+            except Fault as unwritten:  # the next command finds the run as one that died, and looks again
+                left = [*left, unwritten]
             raise Ended(fault, left) from exc
 
 
@@ -158,7 +170,7 @@ class Ended(Fault):
     """A run that failed: the fault that ended it, and what could not be taken back (`left`; empty when all is at rest)."""
 
     def __init__(self, fault: Fault, left: Sequence[Fault]) -> None:
-        whole = together([fault, *left]) if left else fault
+        whole = together([fault, *(one for one in left if one is not fault)])
         super().__init__(fault.message, detail=whole.detail, hint=whole.hint, retryable=fault.retryable and not left)
         self.fault = fault
         self.left = tuple(left)
@@ -175,10 +187,15 @@ def close_failed(run: Run, fault: Fault, left: Sequence[Fault]) -> None:
 
 
 def take_back(run: Run, standing: Sequence[Act]) -> list[tuple[Act, Fault]]:
-    """Undo `standing` in reverse order; journal each; return what could not be undone."""
+    """Undo `standing`, holds first, else newest first; journal each; return what could not be undone.
+
+    Nothing is done to a copy that could not be withdrawn (somebody reads it), and a pinned one is not discarded.
+    """
     faults: list[tuple[Act, Fault]] = []
-    for act in reversed(standing):
+    for act in acts.in_undo_order(standing):
         try:
+            _refuse_shown(act, [left for left, _ in faults])
+            _refuse_pinned(run, act)
             acts.undo(act, run.job, run.run_id, Deadline.after(UNDO_SECONDS))
             run.append(act.event(Kind.UNDONE))
         except Exception as exc:  # noqa: BLE001 - one failing undo must not keep the others from being tried
@@ -187,3 +204,17 @@ def take_back(run: Run, standing: Sequence[Act]) -> list[tuple[Act, Fault]]:
         else:
             run.log.info("undo=%s key=%s event=done", act.name, act.key)
     return faults
+
+
+def _refuse_shown(act: Act, left: Sequence[Act]) -> None:
+    if any(one.mirror and one.mirror == act.mirror for one in left if one is not act):
+        raise Refused(f"{act.name} {act.key} stays as it is, since its copy could not be withdrawn")
+
+
+def _refuse_pinned(run: Run, act: Act) -> None:
+    pins = {mirror_key(pin.array, pin.group): pin.reason for pin in run.journal.pins()} if act.name == "split" else {}
+    if act.key in pins and acts.discards(act, run.job):
+        raise Refused(
+            f"the copy on {act.key} is pinned: {pins[act.key]}",
+            hint=f"`splitmirror unpin {act.key}` when it is no longer needed, then recover again",
+        )

@@ -7,17 +7,18 @@ Post: withdraw → reattach → leave.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from splitmirror.holding import Guards
+from splitmirror import recover
+from splitmirror.holding import Guards, Window
 from splitmirror.journal.contract import Status
 from splitmirror.phases import arm, capture, clear, establish, preflight, present, quiesce, resume, split, withdraw
 from splitmirror.phases.claim import claimed, release_applications
 from splitmirror.phases.survey import Survey
 from splitmirror.phases.window import guarded, window
 from splitmirror.report import card
-from splitmirror.run import Run
+from splitmirror.run import Ended, Run, close_failed
 from splitmirror_drivers.contracts.application import Verdict
 from splitmirror_drivers.contracts.array import Receipt
 from splitmirror_drivers.contracts.product import BackupStatus, Result
@@ -58,11 +59,12 @@ def prepare(run: Run) -> Outcome:
                     findings = capture.capture(run, survey, guards, verdict)
                     contents = make_card(run, guards, receipts, findings, verdict, doubts, split_at, clocks)
                     card.write(contents, run.job.state_folder / "cards" / run.run_id)
+            unheard = run.undo(run.standing("hold"))
             with run.phase("present"):
                 receipts = [*receipts, *findings.log_receipts]
                 present.settle(run, receipts)
                 present.present(run, survey, receipts, contents)
-            return leave(run, contents, findings)
+            return leave(run, contents, findings, unheard)
 
 
 def held_split(run: Run, survey: Survey, guards: Guards) -> tuple[list[Receipt], float]:
@@ -97,11 +99,12 @@ def crash_split(run: Run, survey: Survey, fault: Fault) -> tuple[list[Receipt], 
 def proven(run: Run, survey: Survey, guards: Guards) -> tuple[Verdict, list[str]]:
     """The verdict; holds that block nothing end with it, and their answers are part of it. Below the best is a failure."""
     verdict, _ = resume.prove(survey, guards, is_split=True)
-    resume.end_lasting(guards, verdict)
+    resume.end_lasting(guards, verdict if is_enough(run, survey, verdict) else Verdict.UNPROVEN)
     verdict, doubts = resume.prove(survey, guards, is_split=True, with_lasting=True)
-    run.note("verdict", verdict.value, doubts=doubts, windows=windows_of(guards))
-    may_be_less = run.job.policy.on_quiesce_failure == "crash-consistent"
-    if verdict is Verdict.UNPROVEN or (verdict is not survey.best and not may_be_less):
+    run.note(
+        "verdict", verdict.value, doubts=doubts, windows=seconds_of(guards.windows), outages=seconds_of(guards.outages)
+    )
+    if not is_enough(run, survey, verdict):
         raise HoldFault(
             f"the copy is {verdict.value}, not {survey.best.value}: {doubts[0]}",
             detail="\n".join(doubts),
@@ -110,9 +113,15 @@ def proven(run: Run, survey: Survey, guards: Guards) -> tuple[Verdict, list[str]
     return verdict, doubts
 
 
-def windows_of(guards: Guards) -> dict[str, float]:
-    """The freeze window of each host, in seconds."""
-    return {host: window.seconds for host, window in guards.windows.items() if window.seconds is not None}
+def is_enough(run: Run, survey: Survey, verdict: Verdict) -> bool:
+    """Whether a run may go on with this: the best its policy can reach, or less where the policy says so."""
+    may_be_less = run.job.policy.on_quiesce_failure == "crash-consistent"
+    return verdict is not Verdict.UNPROVEN and (verdict is survey.best or may_be_less)
+
+
+def seconds_of(windows: Mapping[str, Window]) -> dict[str, float]:
+    """The length of each host's freeze window, or outage, in seconds."""
+    return {host: window.seconds for host, window in windows.items() if window.seconds is not None}
 
 
 def make_card(
@@ -134,7 +143,7 @@ def make_card(
         verdict,
         tuple(doubts),
         card.mirrors_of(notes),
-        windows_of(guards),
+        seconds_of(guards.windows),
         findings.captured,
         findings.needs,
         tuple(placed.presentation.path for placed in run.job.presented),
@@ -142,16 +151,20 @@ def make_card(
     )
 
 
-def leave(run: Run, contents: card.Card, findings: capture.Findings) -> Outcome:
-    """The copy is there: say so once, in one line."""
+def leave(run: Run, contents: card.Card, findings: capture.Findings, unheard: Sequence[Fault]) -> Outcome:
+    """The copy is there: say so once, in one line. `unheard`: data servers that have not said that they let go."""
     release_applications(run)
     windows = dict(contents.windows)
     longest = max(windows.values(), default=0.0)
     where = ", ".join(contents.presented) or ", ".join(contents.mirrors)
     line = f"{run.job.name}: {contents.verdict.value} copy at {where}, freeze window {longest * 1000:.0f} ms"
+    if findings.log_fault:
+        line += "; WITHOUT its logs"
+    if unheard:
+        line += f"; SOMETHING MAY STILL BE HELD: {unheard[0]}"
     run.status(Status.READY, verdict=contents.verdict.value, windows=windows, line=line)
-    result = Result.NEEDS_A_PERSON if findings.log_fault else Result.DONE
-    return Outcome(result, contents.verdict, line, windows, findings.needs)
+    result = Result.NEEDS_A_PERSON if findings.log_fault or unheard else Result.DONE
+    return Outcome(result, contents.verdict, line, windows, (*findings.needs, *(fault.full() for fault in unheard)))
 
 
 def establish_ahead(run: Run, *, may_copy_all: bool) -> str:
@@ -174,18 +187,39 @@ def establish_ahead(run: Run, *, may_copy_all: bool) -> str:
 
 def finish(run: Run, backup: BackupStatus) -> Outcome:
     """`splitmirror-post`: nothing of this run is held, its copy is withdrawn, and the mirror reattached as the policy says."""
+    if not recover.has_made_copy(run.journal.events(run.run_id)):
+        return close_without_copy(run)
     run.status(Status.CLOSING)
     with run.phase("withdraw"):
         left = withdraw.withdraw(run)
     if left:
-        run.status(Status.STUCK, error=str(left[0]), left=[str(fault) for fault in left])
-        raise left[0]
-    keeps = backup is BackupStatus.FAILED and run.job.policy.on_backup_failure == "keep"
-    with claimed(run, None):
-        if run.job.policy.reattach == "after-backup" and not keeps:
-            with run.phase("reattach"):
-                withdraw.reattach(run)
-    line = f"{run.job.name}: backup {backup.value}, copy withdrawn"
+        close_failed(run, left[0], left)
+        raise Ended(left[0], left)
+    fault = reattach(run, backup)
+    line = f"{run.job.name}: backup {backup.value}, copy withdrawn" + (f", NOT reattached: {fault}" if fault else "")
     run.status(Status.GOOD, backup=backup.value, line=line)
     run.journal.unclaim(run.run_id)
-    return Outcome(Result.DONE, None, line)
+    return Outcome(
+        Result.NEEDS_A_PERSON if fault else Result.DONE, None, line, warnings=(fault.full(),) if fault else ()
+    )
+
+
+def reattach(run: Run, backup: BackupStatus) -> Fault | None:
+    """As the policy says. A mirror that cannot be reattached now spoils neither backup nor copy: the next run tries again."""
+    keeps = backup is BackupStatus.FAILED and run.job.policy.on_backup_failure == "keep"
+    if run.job.policy.reattach != "after-backup" or keeps:
+        return None
+    try:
+        with claimed(run, None), run.phase("reattach"):
+            withdraw.reattach(run)
+    except Fault as fault:
+        return fault
+    return None
+
+
+def close_without_copy(run: Run) -> Outcome:
+    """Its pre failed or died: nothing of it is left, and it is closed as failed. Also a split of unknown outcome ends here."""
+    left = recover.bring_to_rest(run, run.record)
+    if left:
+        raise Ended(left[0], left)
+    return Outcome(Result.DONE, None, f"{run.job.name}: run {run.run_id} has made no copy; it is at rest and closed")

@@ -35,6 +35,13 @@ def products(wanted: str = "") -> Mapping[str, Product]:
     return {name: make() for name, make in known.items()}
 
 
+def usage() -> str:
+    """How a person or a script calls the hooks."""
+    from splitmirror_drivers.products.generic import USAGE
+
+    return USAGE
+
+
 def job(loaded: Loaded, name: str, state_folder: Path) -> Job:
     """Everything policy `name` needs, built and not yet connected. Raises PolicyFault naming what is missing."""
     policy = loaded.configuration.policies.get(name)

@@ -204,6 +204,7 @@ class MariaDB(Server):
     """MariaDB with a binary log; root without a password through a socket in `run`."""
 
     account = "mysql"
+    small = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M")
 
     @property
     def socket(self) -> Path:
@@ -215,13 +216,15 @@ class MariaDB(Server):
         own_folder(data, cls.account)
         install = ["mariadb-install-db", "--no-defaults", f"--user={cls.account}", f"--datadir={data}"]
         auth = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([*install, *auth], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        subprocess.run(
+            [*install, *auth, *cls.small], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        )
         return cls(data, run, settings or ("--log-bin=binlog", "--server-id=1"))
 
     def argv(self) -> list[str]:
         where = [f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1"]
-        small = ["--innodb-buffer-pool-size=32M", f"--pid-file={self.run}/pid-{self.port}"]
-        return [find("mariadbd") or "mariadbd", "--no-defaults", *where, *small, *self.settings]
+        given = [f"--pid-file={self.run}/pid-{self.port}", *self.small, *self.settings]
+        return [find("mariadbd") or "mariadbd", "--no-defaults", *where, *given]
 
     def client(self, *more: str) -> list[str]:
         given = ["--no-defaults", "-N", "-B", "--unbuffered", "-uroot", f"--socket={self.socket}"]
@@ -302,23 +305,3 @@ class Writer:
             yield self.start()
         finally:
             self.stop()
-
-
-@contextlib.contextmanager
-def btrfs(folder: Path, size: str = "1G") -> Iterator[Path]:
-    """A btrfs on a loop device, mounted at `folder`; unmounted and gone after the block."""
-    image = folder.with_suffix(".img")
-    folder.mkdir()
-    subprocess.run(["truncate", "-s", size, str(image)], check=True)
-    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-        image.unlink()
-
-
-def snapshot(subvolume: Path, copy: Path) -> None:
-    """A writable copy of `subvolume`, all of it of one moment."""
-    subprocess.run(["btrfs", "-q", "subvolume", "snapshot", str(subvolume), str(copy)], check=True)

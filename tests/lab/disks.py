@@ -45,11 +45,11 @@ class Disks:
     def __exit__(self, *exc: object) -> None:
         self.clean_up()
 
-    def make(self, kind: str, name: str = "data", *, mount: bool = True) -> Disk:
-        """A new filesystem, mounted at ``folder/name``."""
+    def make(self, kind: str, name: str = "data", *, mount: bool = True, size_mib: int = 0) -> Disk:
+        """A new filesystem, mounted at ``folder/name``; as small as its kind may be unless `size_mib` says otherwise."""
         image = self.folder / f"{name}.img"
         with image.open("wb") as file:
-            file.truncate(SIZE_MIB[kind] * 2**20)
+            file.truncate((size_mib or SIZE_MIB[kind]) * 2**20)
         run(*MAKE[kind], str(image))
         disk = Disk(kind, image, self.attach(image), self.folder / name)
         if mount:
@@ -70,9 +70,7 @@ class Disks:
 
     def clean_up(self) -> None:
         """Thaw, unmount (the last mount first), make writable again, detach. Asserts that nothing is left."""
-        for mount in reversed(self.mounts()):
-            subprocess.run(["fsfreeze", "--unfreeze", mount.point], capture_output=True, timeout=COMMAND_SECONDS)
-            run("umount", mount.point)
+        unmount_below(self.folder)
         for image in self.images:
             for device in devices_of(image):
                 run("blockdev", "--setrw", device)
@@ -82,7 +80,28 @@ class Disks:
 
     def mounts(self) -> list[Mounted]:
         """Everything mounted below the folder."""
-        return [mount for mount in mounts() if mount.point.startswith(f"{self.folder}/")]
+        return mounts_below(self.folder)
+
+
+@contextlib.contextmanager
+def btrfs(folder: Path, size_mib: int = 1024) -> Iterator[Path]:
+    """A btrfs mounted at `folder`, which others may pass through. Whatever is mounted beside it goes with it."""
+    with Disks(folder.parent) as disks:
+        disks.make("btrfs", folder.name, size_mib=size_mib)
+        folder.chmod(0o755)
+        yield folder
+
+
+def subvolume(path: Path) -> Path:
+    """A new subvolume, which others may pass through."""
+    run("btrfs", "-q", "subvolume", "create", str(path))
+    path.chmod(0o755)
+    return path
+
+
+def snapshot(of: Path, copy: Path) -> None:
+    """A writable copy of a subvolume, all of it of one moment."""
+    run("btrfs", "-q", "subvolume", "snapshot", str(of), str(copy))
 
 
 def run(*argv: str) -> str:
@@ -95,6 +114,18 @@ def run(*argv: str) -> str:
 def mounts() -> tuple[Mounted, ...]:
     """What this machine has mounted."""
     return parse_mountinfo(Path("/proc/self/mountinfo").read_text().splitlines(), {})
+
+
+def mounts_below(folder: Path) -> list[Mounted]:
+    """Everything mounted below `folder`, in the order in which it was."""
+    return [mount for mount in mounts() if mount.point.startswith(f"{folder}/")]
+
+
+def unmount_below(folder: Path) -> None:
+    """Thaw and unmount what a test left below `folder`, the last mount first."""
+    for mount in reversed(mounts_below(folder)):
+        subprocess.run(["fsfreeze", "--unfreeze", mount.point], capture_output=True, timeout=COMMAND_SECONDS)
+        run("umount", mount.point)
 
 
 def devices_of(image: Path) -> list[str]:

@@ -17,7 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.databases import Commit, MariaDB, PostgreSQL, Server, Writer, btrfs, room
+from tests.lab.databases import Commit, MariaDB, PostgreSQL, Server, Writer, room
+from tests.lab.disks import btrfs, subvolume
 from tests.lab.ssh_server import Lab, laboratory
 from tests.lab.ssh_server import Server as DataServer
 
@@ -51,7 +52,10 @@ class Site:
         return self.folder / "state"
 
     def add(self, title: str, **values: object) -> None:
-        """Add one table of the policy file; values are written as TOML (JSON is, for what is used here)."""
+        """Add one table of the policy file; values are written as TOML (JSON is, for what is used here).
+
+        Names of arguments are written with dashes, keys of inner tables as they are.
+        """
         lines = [f"{key.replace('_', '-')} = {toml(value)}" for key, value in values.items()]
         self.tables[title] = "\n".join([f"[{title}]", *lines, ""])
         text = f'[settings]\nstate = "{self.state}"\nsyslog = false\nserver = "backup1"\n\n'
@@ -77,10 +81,8 @@ class Site:
 
     def subvolume(self, name: str, host: str) -> Path:
         """A subvolume of the pool with an array of its own on `host`, whose only group has the same name."""
-        path, snapshots = self.pool / name, self.pool / f"snapshots-{name}"
-        subprocess.run(["btrfs", "-q", "subvolume", "create", str(path)], check=True)
+        path, snapshots = subvolume(self.pool / name), self.pool / f"snapshots-{name}"
         snapshots.mkdir(mode=0o700)
-        path.chmod(0o755)
         self.add(f"arrays.pool-{name}", driver="btrfs", host=host)
         self.add(f"arrays.pool-{name}.groups.{name}", subvolume=str(path), snapshots=str(snapshots))
         return path
@@ -136,30 +138,19 @@ class Site:
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A site with a pool and no data server yet."""
-    with laboratory() as lab, room() as folder, btrfs(folder / "pool", "3G") as pool:
+    """A site with a pool and no data server yet. What a failing test left presented goes with the pool."""
+    with laboratory() as lab, room() as folder, btrfs(folder / "pool", 3072) as pool:
         made = Site(folder, lab, pool)
         (folder / "backup").mkdir(mode=0o700)
         made.sockets.mkdir()
         made.sockets.chmod(0o1777)  # servers of several accounts
-        try:
-            yield made
-        finally:
-            unmount_below(folder / "backup")
-
-
-def unmount_below(folder: Path) -> None:
-    """Take away what a failing test left presented, the newest first; the pool below it could not be taken down else."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for point in reversed(points):
-        if point.startswith(f"{folder}/"):
-            subprocess.run(["umount", point], check=True)
+        yield made
 
 
 def toml(value: object) -> str:
     """A value as TOML: JSON but for tables, which are written inline."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k.replace('_', '-')} = {toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{k} = {toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(one) for one in value) + "]"
     return json.dumps(value)
@@ -169,9 +160,11 @@ def toml(value: object) -> str:
 
 
 @contextmanager
-def postgresql(site: Site, name: str, host: str, **options: object) -> Iterator[PostgreSQL]:
-    """A live PostgreSQL on a subvolume of its own, named as an application of the policy."""
-    server = PostgreSQL.make(site.subvolume(name, host) / "data", site.sockets)
+def postgresql(
+    site: Site, name: str, host: str, *, folder: Path | None = None, **options: object
+) -> Iterator[PostgreSQL]:
+    """A live PostgreSQL on `folder` (a new subvolume without one), named as an application of the policy."""
+    server = PostgreSQL.make((folder or site.subvolume(name, host)) / "data", site.sockets)
     where = {"address": str(site.sockets), "port": server.port, "psql": PostgreSQL.program("psql")}
     site.add(f"applications.{name}", driver="postgresql", host=host, **where, **options)
     with server.running():
@@ -180,9 +173,9 @@ def postgresql(site: Site, name: str, host: str, **options: object) -> Iterator[
 
 
 @contextmanager
-def mariadb(site: Site, name: str, host: str, **options: object) -> Iterator[MariaDB]:
-    """A live MariaDB on a subvolume of its own, named as an application of the policy."""
-    server = MariaDB.make(site.subvolume(name, host) / "data", site.sockets)
+def mariadb(site: Site, name: str, host: str, *, folder: Path | None = None, **options: object) -> Iterator[MariaDB]:
+    """A live MariaDB on `folder` (a new subvolume without one), named as an application of the policy."""
+    server = MariaDB.make((folder or site.subvolume(name, host)) / "data", site.sockets)
     where = {"address": str(server.socket), "user": "root"}
     site.add(f"applications.{name}", driver="mysql", host=host, **where, **options)
     with server.running():
@@ -202,13 +195,19 @@ def writing(*servers: Server) -> Iterator[list[Writer]]:
         yield [stack.enter_context(writer_on(server).writing()) for server in servers]
 
 
-def policy(site: Site, name: str, applications: Sequence[str], **more: object) -> None:
-    """A policy over applications whose subvolume has their own name, each presented under ``backup``."""
+def policy(site: Site, name: str, applications: Sequence[str], array: str = "", **more: object) -> None:
+    """A policy over applications, each presented under ``backup``. The group of each is named as it is.
+
+    Without `array` it is the array of the application's subvolume.
+    """
+    arrays = {app: array or f"pool-{app}" for app in applications}
     site.add(
         f"policies.{name}",
         applications=list(applications),
-        mirrors=[{"array": f"pool-{app}", "groups": [app]} for app in applications],
-        present=[{"mount": str(site.folder / "backup" / app), "mirror": f"pool-{app}/{app}"} for app in applications],
+        mirrors=[{"array": arrays[app], "groups": [app]} for app in applications],
+        present=[
+            {"mount": str(site.folder / "backup" / app), "mirror": f"{arrays[app]}/{app}"} for app in applications
+        ],
         **more,
     )
 

@@ -198,7 +198,7 @@ def test_watcher_thaws_when_every_process_of_the_guard_is_killed(disks: Disks, s
     stage.send("watch blocking 3")
     stage.expect("watching")
     stage.take()
-    stage.signal(signal.SIGKILL, stage.ear(), stage.hand("fs.0"))
+    stage.signal(signal.SIGKILL, stage.hand("fs.0"), stage.ear())  # the hand first: it thaws when its ear is gone
     eventually("it is thawed", lambda: stage.ended("fs.0") == "WAS_HELD watcher", seconds=30)
     assert not is_frozen(disk.point)
 

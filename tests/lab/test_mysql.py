@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.lab.databases import MariaDB, Writer, btrfs, eventually, own_folder, room, snapshot
+from tests.lab.databases import MariaDB, Writer, eventually, own_folder, room
+from tests.lab.disks import btrfs, snapshot, subvolume
 from tests.lab.guarded import Guarded, guarded, local_host
 from tests.lab.need import need
 
@@ -58,9 +59,7 @@ class Shop:
 def shop() -> Iterator[Shop]:
     need("mariadbd", "mariadb", "mariadb-install-db", "mariadb-binlog", "mkfs.btrfs", "setpriv", loop=True)
     with room() as folder, btrfs(folder / "disk") as disk:
-        subprocess.run(["btrfs", "-q", "subvolume", "create", str(disk / "live")], check=True)
-        (folder / "disk/live").chmod(0o755)
-        disk.chmod(0o755)
+        subvolume(disk / "live")
         server = MariaDB.make(disk / "live" / "data", own_folder(folder / "run", "mysql"))
         with server.running():
             server.sql("create database lab; create table lab.rows(n int primary key) engine=innodb;")

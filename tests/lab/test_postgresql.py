@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.lab.databases import PostgreSQL as Server
-from tests.lab.databases import Writer, btrfs, eventually, own_folder, room, snapshot
+from tests.lab.databases import Writer, eventually, own_folder, room
+from tests.lab.disks import btrfs, snapshot, subvolume
 from tests.lab.guarded import guarded, local_host
 from tests.lab.need import need
 
@@ -244,9 +245,7 @@ def test_tablespaces_are_covered_and_put_back_in_their_place_by_the_map(erp: Erp
 def test_an_atomic_split_needs_no_backup_mode(erp: Erp) -> None:
     need("mkfs.btrfs", loop=True)
     with room() as folder, btrfs(folder / "disk") as disk:
-        disk.chmod(0o755)
-        subprocess.run(["btrfs", "-q", "subvolume", "create", str(disk / "live")], check=True)
-        (disk / "live").chmod(0o755)
+        subvolume(disk / "live")
         own = Erp(folder, Server.make(disk / "live/data", own_folder(folder / "run", "postgres")))
         with own.server.running():
             own.server.sql("create table rows(n int primary key)")

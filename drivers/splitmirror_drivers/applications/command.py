@@ -75,7 +75,7 @@ class CommandApplication:
                 rank=o.rank,
                 user=o.os_user,
                 secret=self._secret,
-                claim=f"command-{self.host.name}-{o.claim or self.name}",
+                claim=f"command-{o.claim or self.name}",
                 tolerates_spread=o.tolerates_spread,
                 survives_restart=o.survives_restart,
             ),

@@ -127,7 +127,7 @@ class MySQL:
                 leave_seconds=10.0,
                 user=o.os_user,
                 secret=self._password,
-                claim="-".join(("mysql", self.host.name, *re.findall(r"[A-Za-z0-9_]+", o.address), str(o.port))),
+                claim="-".join(("mysql", *re.findall(r"[A-Za-z0-9_]+", o.address), str(o.port))),
             ),
         )
 

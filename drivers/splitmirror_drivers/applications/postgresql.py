@@ -120,7 +120,7 @@ class PostgreSQL:
                 leave_seconds=30.0,
                 user=self.options.os_user,
                 secret=self._password,
-                claim=f"postgresql-{self.host.name}-{self.options.port}",
+                claim=f"postgresql-{self.options.port}",
                 tolerates_spread=True,
             ),
         )

@@ -137,7 +137,7 @@ class SQLite:
             leave_seconds=LEAVE_SECONDS,
             rank=number,
             user=self.options.os_user,
-            claim=f"sqlite-{self.host.name}-{' '.join(paths)}",
+            claim=f"sqlite-{' '.join(paths)}",
             tolerates_spread=True,
         )
 

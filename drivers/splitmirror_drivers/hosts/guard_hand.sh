@@ -181,7 +181,13 @@ sm_take() { # every hold order is answered once, by held or by failed
 }
 
 sm_not_taken() { # an enter that failed by itself owns nothing; one that was cut may have taken it
-  case $sm_rc in 124 | 125) SM_OWN=yes ;; *) SM_OWN=no ;; esac
+  case $sm_rc in
+  124 | 125) SM_OWN=yes ;;
+  *)
+    SM_OWN=no
+    echo yes >"$sm_hold_folder/not-ours" # whoever goes by the record later is told so
+    ;;
+  esac
   sm_code=$sm_rc
   sm_say
   sm_rescue

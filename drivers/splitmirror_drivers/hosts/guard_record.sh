@@ -6,6 +6,7 @@
 #   $SM_STATE/runs/RUN/N.NAME/              one hold, N = 1 at the bottom of the stack
 #       family blocks ends enter leave survives user arguments     as it was ordered; never a secret
 #       taking  taken  ended                                       files that say how far it came; ended: WORD BY
+#       not-ours                                                   its enter failed by itself: what stands is another's
 #       pid child busy gone                                        its hand
 #       dir/                                                       $SM_DIR of its verbs
 # Written before a freeze and after the thaw, never between.
@@ -132,6 +133,7 @@ sm_rescue_record() { # FOLDER BY: rescues one hold from any process; 0 when it s
     sm_load "$1"
     sm_noted_alive "$1/child" && sm_end_tree "$sm_pid" # an enter whose hand is gone
     SM_OWN=yes SM_SECONDS=$sm_leave SM_VERDICT=bad SM_SECRET='' sm_interrupted=''
+    [ ! -e "$1/not-ours" ] || SM_OWN=no
     sm_find_account || sm_as=self
     sm_within "$((sm_leave + 2))" "$1" sm_rescue_verb
     exit "$sm_rc"
@@ -153,9 +155,10 @@ sm_claim() { # NAME OWNER RUN: 0 taken; 1: sm_foreign says whose it is
       sm_i=$((sm_i - 1))
     done
     sm_slurp "$sm_c/owner" || sm_line=$2
-    if [ "$sm_line" != "$2" ]; then
-      sm_foreign=$sm_line
-      sm_slurp "$sm_c/run" || sm_line=unknown
+    sm_foreign=$sm_line
+    sm_slurp "$sm_c/run" || sm_line=unknown
+    # our own: another policy's run, or one that has ended and left it; a record that is missing is nobody's here
+    if [ "$sm_foreign" != "$2" ] || { [ "$sm_line" != "$3" ] && [ -d "$SM_STATE/runs/$sm_line" ]; }; then
       sm_foreign="$sm_foreign $sm_line"
       if sm_run_lives "$sm_line"; then
         sm_slurp "$sm_c/time" || sm_line=0

@@ -10,7 +10,7 @@ from typing import Protocol
 from splitmirror_drivers.contracts.host import Answer, Charge, Guard, Mailbox, Verb
 from splitmirror_drivers.hosts import program
 from splitmirror_drivers.hosts.channel import GuardChannel, Stream, Watchdog, answer_of, ended_early, lines_of
-from splitmirror_drivers.kit.command import OUTPUT_LIMIT_BYTES, Command, Completed
+from splitmirror_drivers.kit.command import OUTPUT_LIMIT_BYTES, Command, Completed, not_started
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import CommandFailed, DeadlinePassed, HostFault, LinkLost, Refused
 from splitmirror_drivers.kit.secret import redact
@@ -150,6 +150,8 @@ class ShellHost:
             )
         if command.inherit:
             raise Refused(f"descriptors cannot be handed to a command on {self.name}")
+        if deadline.is_passed:
+            raise not_started(command)
         began = deadline.clock()
         header = program.run_header(command, *self._state_and_shell())
         output = bytearray()

@@ -81,7 +81,12 @@ def outer_environment() -> dict[str, str]:
 
 
 def run(command: Command, deadline: Deadline) -> Completed:
-    """Run `command` to its end. Raises DeadlinePassed after ending its whole process group, CommandFailed if it cannot start."""
+    """Run `command` to its end. Raises DeadlinePassed after ending its whole process group, CommandFailed if it cannot start.
+
+    With no time left it is not started at all.
+    """
+    if deadline.is_passed:
+        raise not_started(command)
     started = time.monotonic()
     process = start(command)
     outputs = [_Reader(process.stdout), _Reader(process.stderr)]
@@ -98,6 +103,13 @@ def run(command: Command, deadline: Deadline) -> Completed:
         ) from exc
     stdout, stderr = (reader.text() for reader in outputs)
     return Completed(command.argv, process.returncode, stdout, stderr, time.monotonic() - started)
+
+
+def not_started(command: Command) -> DeadlinePassed:
+    """The fault for a command for which no time was left."""
+    return DeadlinePassed(
+        f"no time was left for {command.argv[0]}", detail=f"$ {command.line()}", hint="it was not started"
+    )
 
 
 def start(command: Command) -> subprocess.Popen[bytes]:

@@ -6,14 +6,13 @@ import argparse
 import sys
 import time
 
-from splitmirror import log, story
+from splitmirror import enter, log, story
 from splitmirror.admin import frame
 from splitmirror.giveup import GiveUp, listening
-from splitmirror.locks import RunLock
-from splitmirror_drivers.contracts.product import Manners
+from splitmirror.journal.contract import ESTABLISH
+from splitmirror_drivers.contracts.product import Hook, Invocation, Manners
 
 SUMMARY = "bring a policy's mirrors into sync ahead of the backup"
-PRODUCT = "establish"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
     with listening(give_up), frame.office(arguments) as office:
         job = office.job(arguments.policy)
         office.journal.check()
-        record = office.journal.begin(
-            policy=job.name, client="", schedule="", product=PRODUCT, job="", streams=1, now=time.time()
-        )
-        lock = RunLock(job.state_folder, record.run_id)
-        lock.acquire()
+        entered = enter.begin(job, office.journal, Invocation(ESTABLISH, Hook.PRE), time.time())
         try:
-            line = story.establish_ahead(office.run(job, record, teller, give_up), may_copy_all=arguments.full)
+            line = story.establish_ahead(office.run(job, entered.record, teller, give_up), may_copy_all=arguments.full)
         finally:
-            lock.release()
+            if entered.lock:
+                entered.lock.release()
             teller.close()
     sys.stdout.write(line + "\n")
     return 0

@@ -12,7 +12,7 @@ from splitmirror.admin import asking, frame, naming
 from splitmirror.admin.who import who_is_asking
 from splitmirror.job import Job
 from splitmirror.journal.contract import Kind
-from splitmirror.locks import Lock
+from splitmirror.locks import Lock, mirror_lock
 from splitmirror.office import Office
 from splitmirror.report import account
 from splitmirror.report.account import Account
@@ -90,7 +90,7 @@ def locked(office: Office, keys: Sequence[str]) -> Iterator[None]:
     taken: list[Lock] = []
     try:
         for key in keys:
-            lock = Lock(office.state.path / "locks" / f"mirror-{key.replace('/', '-')}.lock")
+            lock = mirror_lock(office.state.path, key)
             try:
                 lock.acquire(Deadline.after(LOCK_SECONDS))
             except Fault as fault:

@@ -17,7 +17,6 @@ from splitmirror.acts import Act
 from splitmirror.admin import frame, naming, orphans, status
 from splitmirror.admin.who import who_is_asking
 from splitmirror.giveup import GiveUp, listening
-from splitmirror.job import mirror_key
 from splitmirror.journal.contract import Event, Kind, RunRecord, Status
 from splitmirror.locks import RunLock
 from splitmirror.office import Office
@@ -25,11 +24,10 @@ from splitmirror.phases import withdraw
 from splitmirror.report import account
 from splitmirror.run import Run, take_back
 from splitmirror.state import boot_id
-from splitmirror_drivers.contracts.array import Family, Receipt
 from splitmirror_drivers.contracts.presentation import Presented
 from splitmirror_drivers.contracts.product import Manners
 from splitmirror_drivers.kit.deadline import Deadline
-from splitmirror_drivers.kit.errors import Fault, InUse, Refused, UsageFault
+from splitmirror_drivers.kit.errors import Fault, InUse, UsageFault
 
 SUMMARY = "bring to rest what an ended run left"
 ASK_SECONDS = 60.0
@@ -154,7 +152,7 @@ def bring_to_rest(made: Run, *, close: bool) -> Report:
     report = Report(made.run_id, "at rest")
     before = told.standing()
     take_back(made, [act for act in before if act.name == "hold"])
-    report.faults = close_ready(made) if is_copy_good else rest(made)
+    report.faults = close_ready(made) if is_copy_good else engine.bring_to_rest(made, made.record, reason=by_whom())
     after = {(act.name, act.key) for act in acts.standing(made.journal.events(made.run_id))}
     report.undone = [named(act) for act in reversed(before) if (act.name, act.key) not in after]
     if report.faults:
@@ -164,25 +162,9 @@ def bring_to_rest(made: Run, *, close: bool) -> Report:
     return report
 
 
-def rest(made: Run) -> list[Fault]:
-    """A run that died or got stuck. A pinned copy that its undo would discard is a person's business."""
-    if pinned := pinned_copies(made):
-        left = [act for act in acts.standing(made.journal.events(made.run_id)) if act.name != "split"]
-        return [*(fault for _, fault in take_back(made, left)), *pinned]
-    return engine.bring_to_rest(made, made.record, reason=f"recovered by {who_is_asking()}")
-
-
-def pinned_copies(made: Run) -> list[Fault]:
-    """A refusal for each copy that is pinned and would be discarded with its run."""
-    pins = {mirror_key(pin.array, pin.group): pin for pin in made.journal.pins()}
-    faults: list[Fault] = []
-    for act in acts.standing(made.journal.events(made.run_id)):
-        if act.name == "split" and act.key in pins:
-            receipt = act.value("receipt", Receipt)
-            if made.job.arrays[receipt.array].traits.family is Family.POINT:
-                hint = f"`splitmirror unpin {act.key}` when it is no longer needed, then recover again"
-                faults.append(Refused(f"the copy on {act.key} is pinned: {pins[act.key].reason}", hint=hint))
-    return faults
+def by_whom() -> str:
+    """Who asked, for the history."""
+    return f"recovered by {who_is_asking()}"
 
 
 def close_ready(made: Run) -> list[Fault]:

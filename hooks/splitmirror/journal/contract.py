@@ -60,6 +60,10 @@ class Event:
     at: float = 0.0
 
 
+ESTABLISH = "establish"
+"""The product name under which `splitmirror establish` begins its runs: they make no copy, and no backup joins them."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run's identity; `number` grows, `run_id` is its name everywhere (``erp-20261124-010000-42``)."""
@@ -112,6 +116,9 @@ class Journal(Protocol):
 
     def events(self, run_id: str) -> tuple[Event, ...]:
         """All events of a run, oldest first."""
+
+    def history(self, act: str, key: str = "") -> tuple[tuple[str, Event], ...]:
+        """Every event of one act (of one key, or of any) with its run's id, newest first, of all runs ever."""
 
     def run(self, run_id: str) -> RunRecord:
         """One run; JournalFault names the nearest when there is none."""

@@ -26,6 +26,7 @@ create table events (
   key text not null, data text not null, at real not null, status text check ((status is null) = (kind <> 'status'))
 ) strict;
 create index events_by_run on events (number, seq);
+create index events_by_act on events (act, key, seq);
 create index events_of_status on events (number, seq, status) where status is not null;
 create table claims (
   resource text primary key, number integer not null references runs, purpose text not null,
@@ -47,6 +48,9 @@ create trigger runs_keep before delete on runs begin select raise(abort, 'runs a
 RUNS = """select number, run_id, policy, client, schedule, product, job, streams, began_at,
   (select status from events where events.number = runs.number and status is not null order by seq desc limit 1) as status
   from runs"""
+
+HISTORY = """select run_id, kind, key, data, at from events join runs using (number)
+  where act = ?1 and ?2 in ('', key) order by seq desc"""
 
 OF_STATUS = "status in (select value from json_each(?))"
 

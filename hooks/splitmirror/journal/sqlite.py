@@ -66,6 +66,14 @@ class SqliteJournal:
             rows = db.execute("select kind, act, key, data, at from events where number = ? order by seq", (number,))
             return tuple(Event(Kind(kind), act, key, json.loads(data), at) for kind, act, key, data, at in rows)
 
+    def history(self, act: str, key: str = "") -> tuple[tuple[str, Event], ...]:
+        """Every event of one act (of one key, or of any) with its run's id, newest first, of all runs ever."""
+        with self._reading() as db:
+            return tuple(
+                (run_id, Event(Kind(kind), act, found, json.loads(data), at))
+                for run_id, kind, found, data, at in db.execute(schema.HISTORY, (act, key))
+            )
+
     def run(self, run_id: str) -> RunRecord:
         """One run; JournalFault names the nearest when there is none."""
         with self._reading() as db:

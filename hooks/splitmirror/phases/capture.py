@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from splitmirror.holding import Guards
 from splitmirror.parallel import by_name
-from splitmirror.phases import split
-from splitmirror.phases.survey import Survey
+from splitmirror.phases import establish, split
+from splitmirror.phases.survey import Survey, Target
 from splitmirror.run import Run
 from splitmirror_drivers.contracts.application import Application, Captured, Verdict
 from splitmirror_drivers.contracts.array import Receipt
@@ -49,14 +49,21 @@ def capture(run: Run, survey: Survey, guards: Guards, verdict: Verdict) -> Findi
     targets = survey.log_targets()
     if not targets:
         return Findings(captured, (), tuple(needs))
-    run.intend(split.split_acts(run, targets))
+    acts = split.split_acts(run, targets)
+    run.intend(acts)
     try:
-        receipts = tuple(
-            receipt
-            for target in targets
-            for receipt in split.split_array(target.array, [target.group], run.run_id, run.deadline(LOG_SPLIT_SECONDS))
-        )
+        receipts = split_logs(run, targets)
     except Fault as fault:  # the data copy is good; what it lacks is said, and a person is asked
         names = ", ".join(target.key for target in targets)
         return Findings(captured, (), (*needs, f"the logs from {names}, whose split failed: {fault}"), fault)
+    run.did(*acts)
     return Findings(captured, receipts, tuple(needs))
+
+
+def split_logs(run: Run, targets: Sequence[Target]) -> tuple[Receipt, ...]:
+    """The log mirrors, each found in sync before it is split now, and not by somebody earlier."""
+    receipts: list[Receipt] = []
+    for target in targets:
+        establish.require_synced(target)
+        receipts += split.split_array(target.array, [target.group], run.run_id, run.deadline(LOG_SPLIT_SECONDS))
+    return tuple(split.require_new(receipts))

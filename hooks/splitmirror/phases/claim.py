@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from splitmirror import acts
 from splitmirror.job import mirror_key
-from splitmirror.locks import Lock
+from splitmirror.locks import mirror_locked
 from splitmirror.phases.survey import Survey
 from splitmirror.run import Run
 from splitmirror.state import boot_id
@@ -34,11 +34,9 @@ def claimed(run: Run, survey: Survey | None) -> Iterator[None]:
         take(run, names)
     with ExitStack() as stack:
         for key in keys:
-            lock = Lock(run.job.state_folder / "locks" / f"mirror-{key.replace('/', '-')}.lock")
-            lock.acquire(Deadline.after(float(run.job.policy.wait_for_claim)))
-            stack.callback(lock.release)
-            run.job.carried.append(lock.descriptor)
-        stack.callback(run.job.carried.clear)
+            deadline = Deadline.after(float(run.job.policy.wait_for_claim))
+            locked = mirror_locked(run.job.state_folder, key, run.job.carried, deadline, run.give_up.wait)
+            stack.enter_context(locked)
         yield
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from splitmirror import acts, moves
-from splitmirror.job import Job
-from splitmirror.journal.contract import Event, Journal, Kind
+from splitmirror import moves, rotation
+from splitmirror.acts import Act
+from splitmirror.job import Job, mirror_key
+from splitmirror.journal.contract import Event, Journal, Kind, Status
 from splitmirror.phases import limits
 from splitmirror.phases.survey import Survey, Target
 from splitmirror.policy.types import Policy
 from splitmirror.run import Run
 from splitmirror_drivers.contracts.array import Family, Mode, Move, PairState, Receipt
-from splitmirror_drivers.contracts.presentation import Presented
+from splitmirror_drivers.contracts.presentation import Presentation, Presented
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import DeadlinePassed, InUse, NotSynchronised, Refused
 
@@ -22,7 +23,8 @@ POLL_SECONDS = 1.0
 
 def establish(run: Run, survey: Survey) -> None:
     """Start every copy that is needed, wait until all pairs say they are in sync."""
-    for target in survey.targets:
+    for chosen in survey.targets:
+        target = rotation.again(run.job, chosen, run.journal, run.run_id, Deadline.after(ASK_SECONDS))
         if target.mode is not None:
             start(run, target)
     deadline = run.deadline(run.job.policy.max_establish, spare_seconds=limits.needed_from_arm(run, survey))
@@ -93,12 +95,16 @@ def assert_unused(job: Job, journal: Journal, target: Target) -> None:
     refuse_users(job, target.key, presented_of(journal, target.array.name, target.group))
 
 
-def refuse_users(job: Job, copy: str, intents: Sequence[Presented]) -> None:
-    """Ask on every host where a copy was presented who has it open. Raises InUse naming who."""
-    for intent in intents:
-        if not _is_ours(job, intent):
+def refuse_users(job: Job, copy: str, shown: Sequence[Act]) -> None:
+    """Ask on every host where a copy was presented who has it open. Raises InUse naming who.
+
+    Where another policy presented it, any presentation of ours of that kind on that host can ask.
+    """
+    for act in shown:
+        intent, deadline = act.value("intent", Presented), Deadline.after(ASK_SECONDS)
+        presentation = _who_can_ask(job, act, intent)
+        if presentation is None:
             continue
-        presentation, deadline = acts.find_presentation(job, intent), Deadline.after(ASK_SECONDS)
         presentation.host.connect(deadline)
         users = presentation.users(intent, deadline)
         if users:
@@ -109,24 +115,24 @@ def refuse_users(job: Job, copy: str, intents: Sequence[Presented]) -> None:
             )
 
 
-def _is_ours(job: Job, intent: Presented) -> bool:
-    return any(placed.presentation.path == intent.path for placed in job.presented)
+def _who_can_ask(job: Job, act: Act, intent: Presented) -> Presentation | None:
+    mine = [placed.presentation for placed in job.presented if placed.presentation.driver == intent.driver]
+    there = [one for one in mine if one.host.name == act.data.get("host")]
+    return next((one for one in mine if one.path == intent.path), there[0] if there else None)
 
 
-def presented_of(journal: Journal, array: str, group: str) -> list[Presented]:
+def presented_of(journal: Journal, array: str, group: str) -> list[Act]:
     """How the newest copy of a group was presented, wherever that was."""
-    for record in journal.runs(limit=100):
-        events = journal.events(record.run_id)
-        splits = [e for e in events if e.kind is Kind.INTENT and e.act == "split" and e.key == f"{array}/{group}"]
-        if splits:
-            return presented_by(journal, record.run_id)
+    for run_id, event in journal.history("split", mirror_key(array, group)):
+        if event.kind is Kind.INTENT:
+            return presented_by(journal, run_id)
     return []
 
 
-def presented_by(journal: Journal, run_id: str) -> list[Presented]:
+def presented_by(journal: Journal, run_id: str) -> list[Act]:
     """Where one run presented, or was about to."""
     intents = [e for e in journal.events(run_id) if e.kind is Kind.INTENT and e.act == "present"]
-    return [acts.Act(e.act, e.key, e.data).value("intent", Presented) for e in intents]
+    return [Act(e.act, e.key, e.data) for e in intents]
 
 
 def make_room(run: Run, target: Target, keep: int) -> None:
@@ -144,12 +150,14 @@ def make_room(run: Run, target: Target, keep: int) -> None:
 
 
 def closed_copies(journal: Journal, target: Target, this_run: str) -> list[Receipt]:
-    """Receipts of this group's copies whose run is closed, newest first: only what our own record names."""
+    """Receipts of this group's copies whose run is closed: only what our own record names.
+
+    Good ones first, newest first; then what a failed run could not take back, which must not outlive a good one.
+    """
     open_runs = {record.run_id for record in journal.open_runs()} - {this_run}
-    found = []
-    for record in journal.runs(limit=500):
-        for event in journal.events(record.run_id):
-            is_split = event.kind is Kind.INTENT and (event.act, event.key) == ("split", target.key)
-            if is_split and record.run_id not in open_runs:
-                found.append(acts.Act(event.act, event.key, event.data).value("receipt", Receipt))
-    return found
+    found: list[tuple[bool, Receipt]] = []
+    for run_id, event in journal.history("split", target.key):
+        if event.kind is Kind.INTENT and run_id not in open_runs:
+            is_bad = journal.run(run_id).status is Status.FAILED
+            found.append((is_bad, Act(event.act, event.key, event.data).value("receipt", Receipt)))
+    return [receipt for _, receipt in sorted(found, key=lambda pair: pair[0])]

@@ -12,7 +12,7 @@ from splitmirror.parallel import by_name, each
 from splitmirror.phases import freezing
 from splitmirror.phases.survey import Covered, Held, Survey, Target
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
-from splitmirror_drivers.contracts.array import Move, Source
+from splitmirror_drivers.contracts.array import Atomic, Move, Source
 from splitmirror_drivers.contracts.host import Host, Verb
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import NotCovered, Refused
@@ -46,7 +46,8 @@ def survey(job: Job, journal: Journal, run_id: str = "", *, may_copy_all: bool =
     deadline = Deadline.after(ASK_SECONDS)
     found = by_name(lambda app: app.check(deadline), job.applications)
     targets = tuple(
-        rotation.choose(job, index, mirror, journal, run_id, deadline) for index, mirror in enumerate(job.mirrors)
+        rotation.choose(job, index, mirror, journal, run_id, deadline, is_ahead=may_copy_all)
+        for index, mirror in enumerate(job.mirrors)
     )
     for target in targets:
         if not may_copy_all:
@@ -135,7 +136,8 @@ def _best(
 ) -> tuple[Verdict, bool, tuple[str, ...]]:
     data = [target for target in targets if not target.is_log]
     sources = {target.key: target.array.sources(target.group, deadline) for target in data}
-    one_moment = best.is_one_moment(data, {key: len(found) for key, found in sources.items()})
+    is_all = len(data) == len(targets)  # a log mirror is split later: then no one moment carries everything
+    one_moment = is_all and best.is_one_moment(data, {key: len(found) for key, found in sources.items()})
     carriers = {app.name: _carrier(covered[app.name], data, sources, machines) for app in job.applications}
     verdict, reasons = best.at_best(job.applications, facts, held, covered, carriers=carriers, is_whole=one_moment)
     if verdict is Verdict.UNPROVEN:
@@ -166,8 +168,13 @@ def _carrier(
         if any(coverage.is_covered(p, coverage.as_seen(s, p.host, machines)) for p in mine for s in sources[target.key])
     ]
     counts = {target.key: len(sources[target.key]) for target in on}
-    devices = [source for target in on for source in sources[target.key] if source.kind == "device"]
-    return best.Carrier(best.is_one_moment(on, counts), len(devices) > 1)
+    devices = [target for target in on for source in sources[target.key] if source.kind == "device"]
+    if best.is_one_moment(on, counts):
+        return best.Carrier(is_one_moment=True)
+    if len(devices) > 1:
+        return best.Carrier(False, "its filesystem may span devices that are not split at one moment")
+    is_torn = any(target.array.traits.atomic is Atomic.NOTHING for target in devices)
+    return best.Carrier(False, "the split of its filesystem's device is not one moment" if is_torn else "")
 
 
 def require_same(before: Survey, after: Mapping[str, Facts]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from splitmirror import acts
 from splitmirror.acts import Act
-from splitmirror.job import Placed
+from splitmirror.job import Placed, mirror_key
 from splitmirror.phases import limits
 from splitmirror.phases.survey import Survey, Target
 from splitmirror.report import card
@@ -37,19 +37,23 @@ def settle(run: Run, receipts: Sequence[Receipt]) -> None:
 
 def present(run: Run, survey: Survey, receipts: Sequence[Receipt], contents: card.Card) -> None:
     """Make every copy readable where the policy says, and write the recovery card beside it."""
-    by_key = {(receipt.array, receipt.group): receipt for receipt in receipts}
+    by_key = {mirror_key(receipt.array, receipt.group): receipt for receipt in receipts}
     targets = {target.mirror: target for target in survey.targets}
     for placed in run.job.presented:
         run.give_up.check()
         limits.require_awaited(run)
         target = targets[placed.mirror]
-        exposed = expose(run, target, by_key[target.array.name, target.group])
+        if target.key not in by_key:  # the log mirror whose split failed: its path stays absent, and a person is told
+            continue
+        exposed = expose(run, target, by_key[target.key])
         host = placed.presentation.host.name
         if exposed.host != host and survey.machines.get(exposed.host, "?") == survey.machines.get(host, "!"):
             exposed = replace(exposed, host=host)  # another name of the same machine
-        one(run, placed, exposed, is_frozen=target.key in survey.frozen)
+        one(run, placed, exposed, mirror=target.key, is_frozen=target.key in survey.frozen)
         if placed.presentation.host.is_local:
             put_card(run, contents, card.folder_beside(placed.presentation.path))
+    run.give_up.check()
+    limits.require_awaited(run)
 
 
 def put_card(run: Run, contents: card.Card, folder: Path) -> None:
@@ -65,10 +69,10 @@ def expose(run: Run, target: Target, receipt: Receipt) -> Exposed:
     return exposed[0]
 
 
-def one(run: Run, placed: Placed, exposed: Exposed, *, is_frozen: bool) -> None:
+def one(run: Run, placed: Placed, exposed: Exposed, *, mirror: str, is_frozen: bool) -> None:
     """Present one copy at one path and assert that it is the one."""
     presentation = placed.presentation
     intent = presentation.intend(exposed, run.run_id, is_frozen=is_frozen)
-    act = Act("present", intent.path, {"intent": acts.plain(intent), "host": presentation.host.name})
+    act = Act("present", intent.path, {"intent": acts.plain(intent), "host": presentation.host.name, "mirror": mirror})
     run.keep(act, lambda: presentation.present(intent, run.deadline(ACT_SECONDS)))
     presentation.verify(intent, run.deadline(ACT_SECONDS))

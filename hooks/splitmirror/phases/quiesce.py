@@ -38,9 +38,10 @@ def quiesce(run: Run, survey: Survey, guards: Guards) -> None:
 
 
 def step_deadline(run: Run, guards: Guards, step: list[Which]) -> Deadline:
-    """The longest verb of the step, and never past max-freeze once writes wait anywhere."""
+    """The longest verb of the step, and never past max-freeze once writes wait, or max-outage once services are down."""
     deadline = Deadline.after(max(guards.holds[which].enter_seconds for which in step) + SLACK_SECONDS)
-    began = min((window.began for window in guards.windows.values()), default=None)
-    if began is None:
-        return deadline
-    return deadline.sooner(max(0.0, began + float(run.job.policy.max_freeze) - time.monotonic()))
+    for windows, limit in ((guards.windows, run.job.policy.max_freeze), (guards.outages, run.job.policy.max_outage)):
+        if windows:
+            began = min(window.began for window in windows.values())
+            deadline = deadline.sooner(max(0.0, began + float(limit) - time.monotonic()))
+    return deadline

@@ -30,16 +30,21 @@ def prove(survey: Survey, guards: Guards, *, is_split: bool, with_lasting: bool 
     if not survey.held:
         return survey.best, []
     asked = set(guards.holds) if with_lasting else guards.blocking() | _lasting_lost(guards)
-    doubts = [
-        f"{host}: {name} was not in force when it was to be released"
-        if guards.ended.get((host, name)) is Kept.WAS_NOT_HELD
-        else f"{host}: {name} has not said whether it was held until the release"
-        for host, name in sorted(asked)
-        if guards.ended.get((host, name)) is not Kept.WAS_HELD
-    ]
+    doubts = [doubt for which in sorted(asked) if (doubt := doubt_of(guards, which))]
     if not doubts:
         return survey.best, []
     return (Verdict.CRASH if survey.is_one_moment else Verdict.UNPROVEN), doubts
+
+
+def doubt_of(guards: Guards, which: tuple[str, str]) -> str:
+    """Why one hold does not prove that it stood over the split; "" when it does."""
+    where = f"{which[0]}: {which[1]}"
+    ended = guards.ended.get(which, Kept.UNKNOWN)
+    if ended is Kept.WAS_NOT_HELD:
+        return f"{where} was not in force when it was to be released"
+    if ended is not Kept.WAS_HELD:
+        return f"{where} has not said whether it was held until the release"
+    return "" if which in guards.held_at_split else f"{where} was not known to be held when the split was sent"
 
 
 def _lasting_lost(guards: Guards) -> set[tuple[str, str]]:

@@ -52,7 +52,12 @@ def split_deadline(run: Run, guards: Guards) -> Deadline:
 def split(run: Run, survey: Survey, guards: Guards, deadline: Deadline) -> list[Receipt]:
     """Split all data groups, arrays in parallel; meanwhile listen to the guards: a lost hold ends the wait at once."""
     run.give_up.check()
-    guards.is_split_sent = True
+    if deadline.is_passed:
+        raise HoldFault(
+            "no time is left for the split: taking the holds took nearly all of max-freeze",
+            hint=f"raise max-freeze ({run.job.policy.max_freeze}); {MARGIN_SECONDS:.0f} s of it are kept for the way out",
+        )
+    guards.split_is_sent()
     outcomes = []
     for array, groups in by_array(survey):
         outcome = Outcome(array)
@@ -104,7 +109,11 @@ def _receipts(outcomes: Sequence[Outcome]) -> list[Receipt]:
         raise unknown([outcome.array.name for outcome in outcomes if outcome.fault]) from fault
     if faults:
         raise faults[0]
-    receipts = [receipt for outcome in outcomes for receipt in outcome.receipts]
+    return require_new([receipt for outcome in outcomes for receipt in outcome.receipts])
+
+
+def require_new(receipts: list[Receipt]) -> list[Receipt]:
+    """The receipts; SplitUnknown when one is of a copy that was there before it was asked for."""
     if again := [receipt for receipt in receipts if receipt.is_again]:
         raise SplitUnknown(
             f"a copy {again[0].copy} of {again[0].array}/{again[0].group} was there already: its moment is not known",

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 from splitmirror import acts
 from splitmirror.acts import Act
-from splitmirror.journal.contract import OPEN_STATUSES, Event, Journal, Kind, RunRecord, Status
+from splitmirror.journal.contract import ESTABLISH, OPEN_STATUSES, Event, Journal, Kind, RunRecord, Status
 from splitmirror_drivers.contracts.application import Verdict
 from splitmirror_drivers.contracts.array import Receipt
 
 GOOD_VERDICTS = frozenset({Verdict.APPLICATION.value, Verdict.CRASH.value})
-ESTABLISH = "establish"
-"""The product name under which `splitmirror establish` begins its runs: they make no copy."""
 
 
 @dataclass(frozen=True, slots=True)

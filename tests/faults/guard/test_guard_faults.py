@@ -271,7 +271,7 @@ def test_a_leave_that_hangs_does_not_keep_those_below(shell: str, stages: MakeSt
 
 def test_a_stopped_ear_does_not_keep_blocking_holds(shell: str, stages: MakeStage) -> None:
     if shell == "mksh":
-        pytest.skip("mksh runs no trap while it reads: there the watcher acts, at the lease")
+        pytest.skip("does not apply: mksh runs no trap while it reads: there the watcher acts, at the lease")
     stage = stack(stages(shell))
     stage.signal(signal.SIGSTOP, stage.ear())
     eventually("blocking holds released", lambda: not any(map(stage.is_held, ("fs2", "fs1", "db"))), 6.0)

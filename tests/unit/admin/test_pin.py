@@ -9,7 +9,7 @@ from tests.unit.admin.stage import Stage, arguments, make_stage, said
 
 from splitmirror import story
 from splitmirror.admin import pin, unpin
-from splitmirror.locks import Lock
+from splitmirror.locks import mirror_lock
 from splitmirror.run import Ended
 from splitmirror_drivers.contracts.array import Pair, PairState
 from splitmirror_drivers.contracts.product import BackupStatus
@@ -100,7 +100,7 @@ def test_an_array_that_cannot_be_asked_is_said_and_the_copy_is_kept(stage: Stage
 def test_a_mirror_that_a_run_is_changing_is_not_pinned_meanwhile(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pin, "LOCK_SECONDS", 0.1)
     backed_up(stage)
-    lock = Lock(stage.job.state_folder / "locks" / "mirror-array-a.lock")
+    lock = mirror_lock(stage.job.state_folder, "array/a")
     lock.acquire(Deadline.after(1))
     try:
         with pytest.raises(InUse, match="at work on array/a"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from splitmirror import post, pre
 from splitmirror_drivers import catalogue
 from splitmirror_drivers.contracts.product import BackupStatus, Hook, Invocation, Product, Result
 from splitmirror_drivers.kit.errors import UsageFault
@@ -138,3 +139,12 @@ def test_netbackup_variables_that_are_no_number_say_nothing(number: str) -> None
 def test_pre_is_never_told_a_status() -> None:
     assert call("pre", "--status", "failed").status is BackupStatus.NOT_TOLD
     assert call("pre", "--product", "bacula", "--status", "Error").status is BackupStatus.NOT_TOLD
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_a_person_who_asks_for_help_gets_it_and_nothing_else(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for main in (pre.main, post.main):
+        assert main(["splitmirror", word]) == 0
+        told = capsys.readouterr()
+        assert "--policy NAME" in told.out
+        assert told.err == ""

@@ -31,7 +31,7 @@ witness_leave() {
 
 witness_rescue() {
   echo "$SM_HOLD rescue $SM_OWN" >>"$1/../log"
-  [ "$SM_OWN" = yes ] || return 3
+  case $SM_OWN/$2 in no/not-ours) return 1 ;; no/*) return 3 ;; esac
   case $2 in rescue-hangs) sleep 1000 ;; lost) return 1 ;; esac
   rmdir "$1/held" 2>/dev/null || return 3
 }
