@@ -116,6 +116,14 @@ host_rescue() { # RUN
     fact rescued "${sm_name#*.}$sm_tab$2"
   }
   sm_rescue_run "$sm_run" lasting recover || return 1
+  if sm_noted_alive "$sm_run/guard"; then # its hook is gone, though the link that told it so may not be known to be
+    kill "$sm_pid"
+    sm_i=$((5 * sm_naps))
+    while sm_noted_alive "$sm_run/guard" && [ "$sm_i" -gt 0 ]; do
+      sleep "$sm_nap"
+      sm_i=$((sm_i - 1))
+    done
+  fi
   sm_noted_alive "$sm_run/guard" || sm_drop_claims "$1"
 }
 

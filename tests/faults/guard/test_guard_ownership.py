@@ -67,3 +67,17 @@ def test_a_claim_that_a_dead_run_of_this_server_left_is_taken_over(shell: str, s
     second.send("bye")
     second.expect("bye")
     assert not any((second.state / "claims").iterdir())
+
+
+def test_a_guard_whose_run_is_rescued_goes_and_frees_its_claims(shell: str, stages: MakeStage) -> None:
+    """Its link may be cut silently: it waits for an end of file that nobody sends any more."""
+    stage = stages(shell)
+    stage.add("erp", claim=CLAIM)
+    stage.start()
+    stage.open()
+    stage.take("erp")
+    rescued = stage.the_host().call(Verb("host.rescue", ("run-1",)), Deadline.after(15))
+    assert rescued.exit_code == 0
+    assert not stage.is_held("erp")
+    eventually("the guard is gone", lambda: not stage.guard_pids())
+    assert not any((stage.state / "claims").iterdir())
