@@ -117,9 +117,14 @@ def may_join(job: Job, journal: Journal, record: RunRecord, call: Invocation) ->
 
 def streams_of(journal: Journal, record: RunRecord) -> tuple[set[str], set[str]]:
     """The streams that joined a run, and those of them that have ended."""
+    return streams_in(journal.events(record.run_id))
+
+
+def streams_in(events: Sequence[Event]) -> tuple[set[str], set[str]]:
+    """The same, from the run's events."""
     opened: set[str] = set()
     ended: set[str] = set()
-    for event in journal.events(record.run_id):
+    for event in events:
         if event.act == "stream":
             (opened if event.kind is Kind.INTENT else ended).add(event.key)
             if event.kind is Kind.INTENT:
@@ -129,7 +134,12 @@ def streams_of(journal: Journal, record: RunRecord) -> tuple[set[str], set[str]]
 
 def all_ended(journal: Journal, record: RunRecord) -> bool:
     """Whether every stream that came has ended, though more may have been announced."""
-    opened, ended = streams_of(journal, record)
+    return all_ended_in(journal.events(record.run_id))
+
+
+def all_ended_in(events: Sequence[Event]) -> bool:
+    """The same, from the run's events."""
+    opened, ended = streams_in(events)
     return bool(opened) and opened <= ended
 
 

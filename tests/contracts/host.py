@@ -284,6 +284,13 @@ class RunContract(HostContract):
         pids = [int(word) for word in mark.read_text().split()]
         eventually("the command and what it started are gone", lambda: not any(map(is_alive, pids)))
 
+    def test_a_command_for_which_no_time_is_left_is_not_started(self, host: Host, tmp_path: Path) -> None:
+        host.connect(soon())
+        with pytest.raises(DeadlinePassed, match="no time was left for touch"):
+            host.run(Command(("touch", str(tmp_path / "begun"))), soon(0.0))
+        assert host.run(Command(("true",)), soon()).exit_code == 0
+        assert not (tmp_path / "begun").exists()
+
     def test_commands_that_stand_by_run_as_any_other_and_end_with_the_connection(
         self, host: Host, tmp_path: Path
     ) -> None:

@@ -172,6 +172,15 @@ class JournalContract:
             assert process.wait(30) == 0
         assert journal.events(record.run_id)[-1] == Event(Kind.NOTE, "from", "outside")
 
+    def test_the_history_of_an_act_spans_all_runs_newest_first(self, journal: Journal) -> None:
+        first, second = begin(journal), begin(journal, "crm")
+        intents = [Event(Kind.INTENT, "split", key, {"n": n}, NOW) for n, key in enumerate(("a/x", "a/y", "a/x"))]
+        journal.append(first.run_id, intents[:2])
+        journal.append(second.run_id, [intents[2], Event(Kind.INTENT, "expose", "a/x", {}, NOW)])
+        assert journal.history("split", "a/x") == ((second.run_id, intents[2]), (first.run_id, intents[0]))
+        assert [event for _, event in journal.history("split")] == intents[::-1]
+        assert journal.history("split", "a/z") == ()
+
     def test_a_batch_is_never_seen_in_part_nor_torn_by_others(self, folder: Path, journal: Journal) -> None:
         record = begin(journal)
         source = (

@@ -200,8 +200,12 @@ def users_of(made: Run) -> list[Fault]:
 
 
 def waits_for_post(told: account.Account) -> bool:
-    """Whether a copy is there for a backup that may still be reading it. After a restart of this server none can be."""
-    return told.record.status is Status.READY and (not told.boot or told.boot == boot_id())
+    """Whether a copy is there for a backup that may still be reading it.
+
+    After a restart of this server none can be, nor when every stream that came has ended.
+    """
+    is_from_now = not told.boot or told.boot == boot_id()
+    return told.record.status is Status.READY and is_from_now and not enter.all_ended_in(told.events)
 
 
 def named(act: Act) -> str:

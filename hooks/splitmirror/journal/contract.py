@@ -35,7 +35,7 @@ class Status(Enum):
     CLOSING = "closing"
     """Post is at work."""
     GOOD = "good"
-    """Closed, and the backup was not reported bad."""
+    """Closed; its copy was good. What the product said of the backup after it is in the event."""
     FAILED = "failed"
     """Closed: it failed, and everything is at rest."""
     STUCK = "stuck"

@@ -306,5 +306,3 @@ def test_what_is_left_is_told_once(tmp_path: Path) -> None:
     fault = Fault("it stays", detail="seen")
     assert Ended(fault, [fault]).detail == "seen"
     assert Ended(fault, [fault]).left == (fault,)
-
-

@@ -185,7 +185,9 @@ def test_a_log_mirror_that_was_not_split_now_leaves_the_data_copy_and_is_told(wh
 # -- what is told -----------------------------------------------------------------------------------------------------
 
 
-def test_a_failure_that_could_not_be_written_down_needs_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_could_not_be_written_down_needs_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The journal is full from the freeze window on: holds end, the cause is told, and nobody says that all is at rest."""
     from splitmirror_drivers.kit.errors import JournalFault
 
@@ -222,5 +224,3 @@ def test_the_cause_is_told_and_not_that_it_could_not_be_written_down(
     with pytest.raises(HoldFault, match="the cause"), run.phase("prove"):
         monkeypatch.setattr(run.journal, "append", full)
         raise HoldFault("the cause")
-
-
