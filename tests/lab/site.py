@@ -229,11 +229,15 @@ def copy_of(presented: Path, to: Path) -> Path:
     return to
 
 
-def restored_postgresql(site: Site, name: str, to: Path) -> PostgreSQL:
-    """A second server on the restored copy, recovered as the card says: label and log beside the data."""
-    card = site.folder / "backup" / f"{name}.card" / name
+def restored_postgresql(site: Site, name: str, to: Path, backup: Path | None = None) -> PostgreSQL:
+    """A second server on the restored copy, recovered as the card says: label and log beside the data.
+
+    `backup`: where copies and cards are, when a product has restored them somewhere else.
+    """
+    backup = backup or site.folder / "backup"
+    card = backup / f"{name}.card" / name
     to.mkdir()
-    data = copy_of(site.folder / "backup" / name, to) / "data"
+    data = copy_of(backup / name, to) / "data"
     for stale in ("postmaster.pid", "postmaster.opts"):
         (data / stale).unlink(missing_ok=True)
     for file in [card / "backup_label", *sorted((card / "pg_wal").glob("*"))]:
@@ -243,10 +247,10 @@ def restored_postgresql(site: Site, name: str, to: Path) -> PostgreSQL:
     return PostgreSQL(data, site.sockets)
 
 
-def restored_mariadb(site: Site, name: str, to: Path) -> MariaDB:
+def restored_mariadb(site: Site, name: str, to: Path, backup: Path | None = None) -> MariaDB:
     """A second server on the restored copy, with its binary log, as the card says."""
     to.mkdir()
-    data = copy_of(site.folder / "backup" / name, to) / "data"
+    data = copy_of((backup or site.folder / "backup") / name, to) / "data"
     return MariaDB(data, site.sockets, ("--log-bin=binlog", "--server-id=2"))
 
 
