@@ -428,7 +428,7 @@ def test_an_unproven_run_claims_no_exact_position(shop: Shop) -> None:
 
 def test_another_backup_server_is_refused_before_any_lock_is_asked_for(shop: Shop) -> None:
     with guarded(shop.app()) as it:
-        with pytest.raises(ForeignHold, match=r"^mysql-db1-.* is claimed by backup server backup1 \(run run-1"):
+        with pytest.raises(ForeignHold, match=r"^mysql-.* on db1 is claimed by backup server backup1 \(run run-1"):
             Guarded(shop.app(), "run-2", "other")
         it.hold()
         assert it.let_go().kept is Kept.WAS_HELD
