@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--close", action="store_true", help="close the named RUN, whose copy still waits for a post that will not come"
     )
+    parser.add_argument(
+        "--lost-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="with one RUN: you have made sure that this data server holds nothing any more, since it is gone for good",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be taken back")
 
 
@@ -66,14 +73,15 @@ def recover(office: Office, arguments: argparse.Namespace, give_up: GiveUp) -> i
     """Run after run, oldest first; what is left of one keeps no other from being tried."""
     teller = log.Teller(Manners())
     reports = []
-    for record in wanted(office, arguments.name, must_be_one=arguments.close):
+    for record in wanted(office, arguments.name, must_be_one=arguments.close or bool(arguments.lost_host)):
         give_up.check()
         if isinstance(record, str) or not enter.is_open(record):
             reports.append(orphan(office, record, is_dry=arguments.dry_run))
         elif arguments.dry_run:
             reports.append(planned(office, record, close=arguments.close))
         else:
-            reports.append(one(office, record, teller, give_up, close=arguments.close))
+            lost = arguments.lost_host
+            reports.append(one(office, record, teller, give_up, close=arguments.close, lost=lost))
     teller.close()
     sys.stdout.write(as_text(reports, is_dry=arguments.dry_run))
     return NEEDS_A_PERSON if any(report.faults for report in reports) else 0
@@ -91,7 +99,7 @@ def wanted(office: Office, name: str, *, must_be_one: bool) -> Sequence[RunRecor
     records = sorted(office.journal.open_runs(name), key=lambda record: record.number)
     if must_be_one:
         open_now = ", ".join(record.run_id for record in records) or "none"
-        raise UsageFault("--close needs the one run that is to be closed", hint=f"open runs: {open_now}")
+        raise UsageFault("--close and --lost-host need the one run that is meant", hint=f"open runs: {open_now}")
     return records
 
 
@@ -122,7 +130,15 @@ def planned(office: Office, record: RunRecord, *, close: bool) -> Report:
     return Report(record.run_id, "would be brought to rest", names)
 
 
-def one(office: Office, record: RunRecord, teller: log.Teller, give_up: GiveUp, *, close: bool) -> Report:
+def one(
+    office: Office,
+    record: RunRecord,
+    teller: log.Teller,
+    give_up: GiveUp,
+    *,
+    close: bool,
+    lost: Sequence[str] = (),
+) -> Report:
     """Bring one run to rest, holding its lock, so that no hook and no second recover is at it meanwhile."""
     lock = RunLock(office.state.path, record.run_id)
     if lock.is_alive():
@@ -134,11 +150,24 @@ def one(office: Office, record: RunRecord, teller: log.Teller, give_up: GiveUp, 
         return Report(record.run_id, "cannot be looked at", faults=[fault])
     try:
         made = office.run(job, office.journal.run(record.run_id), teller, give_up)
+        take_word(made, lost)
         return bring_to_rest(made, close=close)
     except Fault as fault:
         return Report(record.run_id, "cannot be brought to rest", faults=[fault])
     finally:
         lock.release()
+
+
+def take_word(made: Run, lost: Sequence[str]) -> None:
+    """A person says that these data servers are gone for good: what they held is struck off, with who said so."""
+    held = [act for act in acts.standing(made.journal.events(made.run_id)) if act.name == "hold"]
+    if unknown := sorted(set(lost) - {act.key for act in held}):
+        raise UsageFault(
+            f"run {made.run_id} holds nothing on {unknown[0]}",
+            hint=f"it may hold something on: {', '.join(act.key for act in held) or 'no data server'}",
+        )
+    if lost:
+        made.append(*(act.event(Kind.UNDONE, lost=who_is_asking()) for act in held if act.key in lost))
 
 
 def bring_to_rest(made: Run, *, close: bool) -> Report:

@@ -232,3 +232,27 @@ def test_a_record_that_cannot_be_asked_is_not_called_at_rest(stage: Stage) -> No
 def test_a_name_that_means_no_run_is_a_mistake(stage: Stage) -> None:
     with pytest.raises(UsageFault, match="there is no run crm"):
         bring(stage, "crm")
+
+
+def test_a_data_server_that_is_gone_for_good_is_struck_off_on_a_persons_word_alone(stage: Stage) -> None:
+    run = stage.prepared()
+    run.append(Event(Kind.INTENT, "hold", "db1", {"holds": ["app1"]}))
+    run.status(Status.WORKING)
+    stage.hosts[0].is_down = True
+    code, text = bring(stage, run.run_id)
+    assert code == 2
+    assert "db1" in text
+    assert standing(stage, run.run_id).count("hold") == 1
+    code, text = bring(stage, run.run_id, "--lost-host", "db9")
+    assert code == 2
+    assert "holds nothing on db9" in text
+    code, text = bring(stage, run.run_id, "--lost-host", "db1")
+    assert code == 0, text
+    struck = [e for e in stage.journal.events(run.run_id) if e.kind is Kind.UNDONE and e.act == "hold"]
+    assert struck[-1].data["lost"]
+    assert stage.journal.run(run.run_id).status is Status.FAILED
+
+
+def test_a_persons_word_on_a_lost_host_is_for_one_run(stage: Stage) -> None:
+    with pytest.raises(UsageFault, match="one run that is meant"):
+        bring(stage, "--lost-host", "db1")
