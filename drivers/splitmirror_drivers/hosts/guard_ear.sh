@@ -141,7 +141,7 @@ EOF
 # ---- orders ----
 
 sm_listen() {
-  sm_signal='' sm_part='' sm_heard=0 sm_silent=0 sm_held_for='' sm_lasting_for='' sm_bye='' sm_closed='' sm_nursing=0 sm_all_done=''
+  sm_signal='' sm_part='' sm_heard=0 sm_silent=0 sm_beats='' sm_held_for='' sm_lasting_for='' sm_bye='' sm_closed='' sm_nursing=0 sm_all_done=''
   until [ -n "$sm_all_done" ] && [ "$sm_nursing" -le 0 ]; do
     sm_order=''
     if IFS= read -r sm_order; then
@@ -206,8 +206,10 @@ sm_order_hold() { # hold NAME SECONDS
   '') printf 'failed %s enter 125\n' "$sm_name" >&3 ;;
   nothing) sm_lasting_for=${sm_lasting_for:-0} ;;
   *)
+    # a stopped service waits for its lease: to start it for a moment without a link would help nobody
+    if [ "$sm_found_blocks" = writes ] && [ -z "$sm_beats" ]; then sm_beats=1 sm_silent=0; fi
     if [ -z "$sm_held_for" ]; then
-      sm_held_for=0 sm_silent=0
+      sm_held_for=0
       echo yes >"$sm_run_folder/blocking"
     fi
     ;;
@@ -270,7 +272,7 @@ sm_on_tick() {
   echo "$sm_heard" >"$sm_run_folder/heard"
   if sm_is_number "$sm_held_for"; then
     sm_held_for=$((sm_held_for + 1)) sm_silent=$((sm_silent + 1))
-    if [ "$sm_silent" -ge $((sm_beat_missed * sm_ticks)) ]; then
+    if [ -n "$sm_beats" ] && [ "$sm_silent" -ge $((sm_beat_missed * sm_ticks)) ]; then
       sm_lapse beat
     elif [ "$sm_held_for" -ge $((sm_blocking_lease * sm_ticks)) ]; then
       sm_lapse deadline

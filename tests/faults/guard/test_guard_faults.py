@@ -55,6 +55,17 @@ def test_a_missed_beat_releases_what_blocks_and_keeps_what_does_not(shell: str, 
     assert "bk leave bad" in stage.log()
 
 
+def test_a_stopped_service_is_ended_by_its_lease_and_not_by_a_missed_beat(shell: str, stages: MakeStage) -> None:
+    stage = stages(shell, beat_missed_seconds=1.0, blocking_lease_seconds=4.0)
+    stage.add("mail", blocks=Blocks.SERVICE)
+    stage.start()
+    stage.open()
+    stage.take("mail")
+    assert stage.expect("lapsed").words == ("deadline",)
+    assert stage.expect("released", "mail").kept is Kept.WAS_HELD
+    assert not stage.is_held("mail")
+
+
 def test_the_blocking_lease_ends_a_hold_even_with_beats(shell: str, stages: MakeStage) -> None:
     stage = stages(shell, blocking_lease_seconds=2.0)
     stage.add("fs")
