@@ -11,6 +11,7 @@ from splitmirror.phases.survey import Survey
 from splitmirror_drivers.contracts.array import Action, Move
 from splitmirror_drivers.contracts.host import Blocks, Hold
 
+LONGEST_ARGUMENT = 100
 COPY_NAME = "RUN"
 """Stands for the run's id, which is the copy's name."""
 
@@ -74,4 +75,11 @@ def _release_steps(survey: Survey) -> Iterator[Step]:
 
 def _says(hold: Hold, verb: str) -> str:
     blocks = "" if hold.blocks is Blocks.NOTHING else f" [{hold.blocks.value} wait]"
-    return f"{hold.family}.{verb} {' '.join(hold.arguments)}{blocks}"
+    return f"{hold.family}.{verb} {' '.join(map(_short, hold.arguments))}{blocks}"
+
+
+def _short(argument: str) -> str:
+    """An argument as a person reads it: a program that is sent as one word is named by its beginning and its length."""
+    if len(argument) <= LONGEST_ARGUMENT:
+        return argument
+    return f"{argument[: LONGEST_ARGUMENT // 2]!r}… ({len(argument)} characters)"

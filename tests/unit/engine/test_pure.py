@@ -10,12 +10,13 @@ import time
 import pytest
 from tests.fakes import MIRROR
 
-from splitmirror import coverage, moves, parallel
+from splitmirror import coverage, moves, parallel, planning
 from splitmirror.giveup import GiveUp, listening
 from splitmirror.parallel import Faults
 from splitmirror.phases.survey import Covered
 from splitmirror.rotation import needed_mode
 from splitmirror_drivers.contracts.array import Mode, Move, Pair, PairState, Source
+from splitmirror_drivers.contracts.host import Blocks, EndsWith, Hold
 from splitmirror_drivers.kit.errors import Fault, GivenUp, NotCovered, Refused
 
 S = PairState
@@ -123,3 +124,12 @@ def test_two_names_of_one_machine_see_the_same_trees_and_a_machine_that_cannot_s
     assert coverage.as_seen(source, "db2", machines).host == "local"
     assert coverage.as_seen(source, "db3", machines).host == "local"
     assert coverage.as_seen(source, "db1", {}).host == "local"
+
+
+def test_a_plan_stays_readable_when_a_program_is_sent_as_one_word() -> None:
+    step = planning._says(
+        Hold("h", "sqlite", ("exec(" + "x" * 5000 + ")", "/data/shop.db"), Blocks.WRITES, EndsWith.SESSION), "enter"
+    )
+    assert len(step) < 200
+    assert "(5006 characters)" in step
+    assert "/data/shop.db [writes wait]" in step
