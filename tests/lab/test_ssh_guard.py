@@ -188,6 +188,7 @@ def test_a_silent_cut_releases_what_blocks_in_time_and_we_notice(
     finally:
         far.heal()
     assert eventually("the server learns that the link is gone", lambda: not held(stage), 60.0) >= 0
+    eventually("its guard goes, and its claims with it", lambda: not stage.guard_pids())
     again = fill(stages(far, "run-2"))
     again.start()  # a new connection, and the claim is free
     again.send("bye")

@@ -20,6 +20,11 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+def identity(found: os.stat_result) -> tuple[int, int, int]:
+    """What tells an entry from another one that took its name."""
+    return (found.st_dev, found.st_ino, found.st_ctime_ns)
+
+
 @dataclass
 class Account:
     """What one pass did. `read` are the bytes that had to be compared or copied to find those to be written."""
@@ -68,8 +73,9 @@ class Files:
                     self.remove(spot.copy, spot.name)
                 names.make_special(spot, is_root=self.means.is_root)
             except FileNotFoundError:
-                if look_at(spot.source, spot.name) is None:
-                    raise
+                now = look_at(spot.source, spot.name)
+                if now is None or identity(now) != identity(spot.found):
+                    raise  # it went, and another of its name may have come since: the next pass meets that one
                 return None
         return spot.found
 
