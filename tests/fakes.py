@@ -333,7 +333,7 @@ class FakePresentation:
     def check(self, deadline: Deadline) -> None:
         return
 
-    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool) -> Presented:
+    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool, may_write: bool = False) -> Presented:
         return Presented(self.driver, self.path, exposed, {"run": run, "frozen": str(is_frozen)})
 
     def present(self, intent: Presented, deadline: Deadline) -> None:

@@ -27,12 +27,21 @@ T = TypeVar("T")
 L = TypeVar("L")
 
 
+def no_host(name: str) -> Host:
+    """What a driver gets where no other host can be named. Raises PolicyFault."""
+    raise PolicyFault(f"the host {name} cannot be named here")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a driver is built with beside its options: how secrets are read, where this installation keeps state."""
+    """What a driver is built with beside its options: how secrets are read, where this installation keeps state.
+
+    `host`: another host of the policy file by its name, for a driver that works on several. Raises PolicyFault.
+    """
 
     secret: Callable[[SecretReference], Secret]
     state_folder: str
+    host: Callable[[str], Host] = no_host
 
 
 @dataclass(frozen=True, slots=True)

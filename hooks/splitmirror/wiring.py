@@ -59,7 +59,7 @@ class _Wiring:
         self.policy = policy
         self.name = name
         self.state_folder = state_folder
-        self.context = Context(secret=secrets.resolve, state_folder=str(state_folder))
+        self.context = Context(secret=secrets.resolve, state_folder=str(state_folder), host=self.carrier)
         self.hosts: dict[str, Host] = {}
         self.arrays: dict[str, Array] = {}
         self.carried: list[int] = []
@@ -87,6 +87,9 @@ class _Wiring:
 
     def host(self, name: str) -> Host:
         if name not in self.hosts:
+            if name not in self.loaded.host_options:
+                known = ", ".join(sorted(self.loaded.host_options))
+                raise PolicyFault(f"{self.name}: there is no host {name}", hint=f"the hosts are: {known}")
             kind, options = self.loaded.host_options[name]
             self.hosts[name] = _driver(catalogue.HOSTS, "hosts", kind).make(name, options, None, self.context)
         return self.hosts[name]
@@ -94,9 +97,13 @@ class _Wiring:
     def array(self, name: str) -> Array:
         if name not in self.arrays:
             kind, options, host = self.loaded.array_options[name]
-            carrier = InheritingHost(self.host(host), self.carried)
+            carrier = self.carrier(host)
             self.arrays[name] = _driver(catalogue.ARRAYS, "arrays", kind).make(name, options, carrier, self.context)
         return self.arrays[name]
+
+    def carrier(self, name: str) -> Host:
+        """A host as an array driver sees it: its commands inherit the locks that the run carries."""
+        return InheritingHost(self.host(name), self.carried)
 
     def application(self, name: str) -> Application:
         kind, options, host = self.loaded.application_options[name]

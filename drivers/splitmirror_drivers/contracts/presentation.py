@@ -45,8 +45,12 @@ class Presentation(Protocol):
     def check(self, deadline: Deadline) -> None:
         """Preconditions, changing nothing: rights, the parent directory, nothing in the way. Raises Refused."""
 
-    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool) -> Presented:
-        """Everything `present` and `withdraw` will need, decided before the act. `is_frozen`: filesystems were frozen."""
+    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool, may_write: bool = False) -> Presented:
+        """Everything `present` and `withdraw` will need, decided before the act.
+
+        `is_frozen`: its filesystems were frozen over the split. `may_write`: the array tracks writes to the copy, so that
+        labels on it may be changed.
+        """
 
     def present(self, intent: Presented, deadline: Deadline) -> None:
         """Rescan, wait for the paths, flush stale buffers, mount read-only; the mount point is made here. Safe to repeat."""

@@ -60,7 +60,7 @@ class Directory:
         self._require_nothing_there(deadline)
         self._require_writable(seen.parent_of(self.path), deadline)
 
-    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool) -> Presented:  # noqa: ARG002
+    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool, may_write: bool = False) -> Presented:  # noqa: ARG002
         """Which tree it is, by device and inode. Refused when it cannot be moved to `path` in one step."""
         if exposed.kind != "tree" or len(exposed.paths) != 1:
             raise Refused(f"only a tree can be presented as the directory {self.path}", hint="use `mount` or `raw`")

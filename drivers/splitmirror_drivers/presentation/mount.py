@@ -99,7 +99,7 @@ class Mount:
             )
         self._require_free(seen)
 
-    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool) -> Presented:
+    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool, may_write: bool = False) -> Presented:  # noqa: ARG002
         """`journal`: whether the copy's is known to be clean, or is replayed; `token`: what a frozen copy must carry."""
         if exposed.host not in ("", self.host.name):
             raise Refused(

@@ -53,7 +53,7 @@ class Raw:
         if self.path in seen.places:
             raise self._taken()
 
-    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool) -> Presented:  # noqa: ARG002
+    def intend(self, exposed: Exposed, run: str, *, is_frozen: bool, may_write: bool = False) -> Presented:  # noqa: ARG002
         """Which link leads to which device. Raises Refused for a tree, or for devices whose names are the same."""
         if exposed.host not in ("", self.host.name):
             raise Refused(f"the copy is exposed on {exposed.host}, not on {self.host.name} where {self.path} is")

@@ -49,7 +49,7 @@ def present(run: Run, survey: Survey, receipts: Sequence[Receipt], contents: car
         host = placed.presentation.host.name
         if exposed.host != host and survey.machines.get(exposed.host, "?") == survey.machines.get(host, "!"):
             exposed = replace(exposed, host=host)  # another name of the same machine
-        one(run, placed, exposed, mirror=target.key, is_frozen=target.key in survey.frozen)
+        one(run, placed, exposed, target, is_frozen=target.key in survey.frozen)
         if placed.presentation.host.is_local:
             put_card(run, contents, card.folder_beside(placed.presentation.path))
     run.give_up.check()
@@ -69,10 +69,12 @@ def expose(run: Run, target: Target, receipt: Receipt) -> Exposed:
     return exposed[0]
 
 
-def one(run: Run, placed: Placed, exposed: Exposed, *, mirror: str, is_frozen: bool) -> None:
+def one(run: Run, placed: Placed, exposed: Exposed, target: Target, *, is_frozen: bool) -> None:
     """Present one copy at one path and assert that it is the one."""
     presentation = placed.presentation
-    intent = presentation.intend(exposed, run.run_id, is_frozen=is_frozen)
-    act = Act("present", intent.path, {"intent": acts.plain(intent), "host": presentation.host.name, "mirror": mirror})
+    may_write = target.array.traits.tracks_copy_writes
+    intent = presentation.intend(exposed, run.run_id, is_frozen=is_frozen, may_write=may_write)
+    data = {"intent": acts.plain(intent), "host": presentation.host.name, "mirror": target.key}
+    act = Act("present", intent.path, data)
     run.keep(act, lambda: presentation.present(intent, run.deadline(ACT_SECONDS)))
     presentation.verify(intent, run.deadline(ACT_SECONDS))

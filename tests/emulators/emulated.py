@@ -1,0 +1,94 @@
+"""A stage over an emulated array: what all of them have in common, by the emulator's ``control`` program."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import msgspec
+from tests.contracts.array import Stage, Wrong
+
+from splitmirror_drivers.contracts.array import Exposed
+from splitmirror_drivers.kit import command
+from splitmirror_drivers.kit.command import Command
+from splitmirror_drivers.kit.deadline import Deadline
+
+HERE = Path(__file__).parent
+IMAGE_BYTES = 2 * 2**20
+BLOCK_BYTES = 64 * 1024
+VALUE_BYTES = 16
+CALL_SECONDS = 20.0
+
+
+class EmulatedStage(Stage):
+    """One group of `primaries` image files in `folder`: ``p1``, ``p2`` … and their copies ``c1``, ``c2`` ….
+
+    A driver's own stage gives `emulator` (the folder below tests/emulators), `state_variable` (the environment variable
+    that names the state file), `faults` and ``array``; and calls ``control("create", …)`` when it is made.
+    """
+
+    emulator: str
+    state_variable: str
+    faults: dict[Wrong, str]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for number in range(1, self.primaries + 1):
+            (folder / f"p{number}").write_bytes(os.urandom(IMAGE_BYTES))
+
+    @property
+    def tools(self) -> Path:
+        """The folder of the vendor's tools."""
+        return HERE / self.emulator
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the vendor's tools need in their environment."""
+        return {self.state_variable: f"{self.folder}/state"}
+
+    def control(self, *words: str, seconds: float = CALL_SECONDS) -> str:
+        """What the ``control`` program printed."""
+        asked = Command((str(self.tools / "control"), *words), environment=self.environment)
+        return command.run(asked, Deadline.after(seconds)).require("control").stdout
+
+    def images(self) -> list[tuple[str, str]]:
+        """Paths of each primary and its copy."""
+        return [(f"{self.folder}/p{n}", f"{self.folder}/c{n}") for n in range(1, self.primaries + 1)]
+
+    def write(self, value: bytes) -> None:
+        for number, (primary, _) in enumerate(self.images(), 1):
+            with Path(primary).open("r+b") as file:
+                file.seek(BLOCK_BYTES * number)
+                file.write(value.ljust(VALUE_BYTES))
+
+    def read(self, exposed: Exposed) -> tuple[bytes, ...]:
+        assert exposed.kind == "device"
+        found = []
+        for number, path in enumerate(exposed.paths, 1):
+            with Path(path).open("rb") as file:
+                file.seek(BLOCK_BYTES * number)
+                found.append(file.read(VALUE_BYTES).rstrip())
+        return tuple(found)
+
+    def copied_bytes(self) -> int:
+        return int(self.control("moved", self.group))
+
+    def size_bytes(self) -> int:
+        return self.primaries * IMAGE_BYTES
+
+    def wrong(self, what: Wrong) -> None:
+        if what not in self.faults:
+            super().wrong(what)
+        self.control("fault", self.faults[what])
+
+    def mend(self) -> None:
+        self.control("mend")
+
+    def calls(self) -> list[list[str]]:
+        """Every invocation of the vendor's tools so far."""
+        return [shlex.split(line) for line in self.control("log").splitlines()]
+
+    def state(self) -> dict[str, object]:
+        """The emulator's state."""
+        return msgspec.json.decode(self.control("state"), type=dict[str, object])
