@@ -221,6 +221,8 @@ class FakeHost:
         if verb.name == "host.coverage":
             rows = "\n".join(f"{path}\t/data\t/dev/sdb\text4" for path in verb.arguments)
             return Answer({"covers": rows}, 0, "")
+        if verb.name == "host.devices":
+            return Answer({"device": "\n".join(f"{device}\t-" for device in verb.arguments)}, 0, "")
         if verb.name == "host.rescue":
             if self.world.note(f"host.rescue:{self.name}") == "fail":
                 return Answer({}, 1, "cannot")

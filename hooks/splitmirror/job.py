@@ -24,10 +24,14 @@ class MirrorSet:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A presentation and which mirror of the policy it shows (index into ``Job.mirrors``)."""
+    """A presentation and which mirror of the policy it shows (index into ``Job.mirrors``).
+
+    `rescan`: what its host runs before it looks for the copy's devices (nothing by default).
+    """
 
     presentation: Presentation
     mirror: int
+    rescan: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from splitmirror import secrets
 from splitmirror.job import Job, MirrorSet, Placed
 from splitmirror.policy.load import Loaded
@@ -24,6 +26,8 @@ from splitmirror_drivers.kit.errors import PolicyFault
 
 T = TypeVar("T")
 LOCAL = "local"
+PLACED_BY_WIRING = frozenset({"mount", "directory", "raw", "host", "mirror", "rescan"})
+"""Keys of a present entry that are no option of its driver."""
 
 
 def products(wanted: str = "") -> Mapping[str, Product]:
@@ -123,17 +127,23 @@ class _Wiring:
             matching = [index for index in matching if not mirrors[index].is_log]
         if len(matching) != 1:
             raise PolicyFault(
-                f"{self.name}: it is not clear which mirror {present.mount or present.directory or present.raw} shows",
+                f"{self.name}: it is not clear which mirror {present.path} shows",
                 hint='say mirror = "ARRAY/GROUP" in that present entry',
             )
-        return Placed(self.presentation(present), matching[0])
+        return Placed(self.presentation(present), matching[0], present.rescan)
 
     def presentation(self, present: Present) -> Presentation:
-        kind = "mount" if present.mount else "directory" if present.directory else "raw"
-        path = present.mount or present.directory or present.raw
-        driver = _driver(catalogue.PRESENTATIONS, "presentations", kind)
-        options = driver.options(options=present.options, filesystem=present.filesystem, fsck=present.fsck)
-        return driver.make(path, options, self.host(present.host), self.context)
+        driver = _driver(catalogue.PRESENTATIONS, "presentations", present.driver)
+        known = {one.name for one in msgspec.structs.fields(driver.options)}
+        given = {one.name: one for one in msgspec.structs.fields(Present) if one.name not in PLACED_BY_WIRING}
+        set_keys = {name for name, one in given.items() if getattr(present, name) != one.default}
+        if strange := sorted(given[name].encode_name for name in set_keys - known):
+            raise PolicyFault(
+                f"{self.name}: {present.path}: {strange[0]} means nothing for a {present.driver} presentation",
+                hint=f"leave out {', '.join(strange)}",
+            )
+        options = driver.options(**{name: getattr(present, name) for name in known})
+        return driver.make(present.path, options, self.host(present.host), self.context)
 
     def freezer(self, host: Host, mounts: Sequence[str]) -> Application:
         kept = str(self.state_folder) if host.is_local else ""

@@ -207,7 +207,7 @@ filesystem_listed() { # LS-OPTIONS PATH: filesystem_mode, _uid, _number (of a de
 }
 
 filesystem_numbers() { # PATH: filesystem_number is MAJOR:MINOR of the block device it leads to; 1 when it is none
-  [ -b "$1" ] && filesystem_listed -ldnL "$1"
+  sm_number_of "$1" && filesystem_number=$sm_number
 }
 
 filesystem_content() { # PATH: filesystem_holds is empty or full of a folder, - of anything else

@@ -6,6 +6,10 @@ host_coverage() { # PATH...
       fact missing "$sm_w"
       continue
     }
+    if [ -b "$sm_path" ]; then # a raw volume: the file is the device
+      fact covers "$sm_path$sm_tab-$sm_tab$sm_path${sm_tab}raw"
+      continue
+    fi
     sm_mounted_on "$sm_path"
     fact covers "$sm_path$sm_tab$sm_point$sm_tab$sm_device$sm_tab$sm_type"
   done

@@ -30,6 +30,7 @@ _PARTS = (
     "guard_ear.sh",
     "guard_watcher.sh",
     "guard_host.sh",
+    "guard_devices.sh",
 )
 _BUILT_IN = "host"
 

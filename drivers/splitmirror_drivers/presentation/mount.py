@@ -11,6 +11,7 @@ xfs(5), btrfs(5); kernel fs/ext4/super.c (ext4_freeze, ext4_orphan_cleanup); tri
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -52,11 +53,15 @@ FIRST_LOOK_SECONDS = 30.0
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """How it is mounted. `filesystem`: what must be on the device ("" for any that is known); `fsck`: check it first."""
+    """How it is mounted. `filesystem`: what must be on the device ("" for any that is known); `fsck`: check it first.
+
+    `device`: which of the copy's devices, by its path or the last part of it, when there are several.
+    """
 
     options: tuple[str, ...] = ()
     filesystem: str = ""
     fsck: bool = False
+    device: str = ""
 
 
 class Mount:
@@ -106,11 +111,7 @@ class Mount:
                 f"the copy is exposed on {exposed.host}, not on {self.host.name} where {self.path} is",
                 hint=f'set host = "{exposed.host}" in that present entry',
             )
-        if len(exposed.paths) != 1:
-            raise Refused(
-                f"{len(exposed.paths)} devices are exposed, and {self.path} can mount one",
-                hint="name the mirror of each mount in its present entry; a volume group needs its own presentation",
-            )
+        exposed = self._chosen(exposed)
         if exposed.kind == "tree":
             return Presented(self.driver, self.path, exposed, {"run": run})
         frozen = {"journal": "clean", "token": run} if is_frozen else {"journal": "replay"}
@@ -183,6 +184,18 @@ class Mount:
         return (Action(self.host.name, f"mount -o {options} {what} {self.path}", 120.0, f"umount {self.path}"),)
 
     # -- identify --
+
+    def _chosen(self, exposed: Exposed) -> Exposed:
+        """The one device that is mounted. Raises Refused where that is not clear."""
+        wanted = self.options.device
+        paths = [path for path in exposed.paths if not wanted or wanted in (path, path.rpartition("/")[2])]
+        if len(paths) != 1:
+            raise Refused(
+                f"{len(exposed.paths)} devices are exposed, and {self.path} can mount one",
+                detail="\n".join(exposed.paths),
+                hint='say device = "…" in that present entry, or volume-group = "…" where they carry one',
+            )
+        return replace(exposed, paths=tuple(paths))
 
     def _standing(self, seen: Seen, intent: Presented) -> Mounted | None:
         """Our own mount at the path; None where nothing is mounted. Raises Refused for anything else that is there."""

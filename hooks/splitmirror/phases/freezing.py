@@ -41,7 +41,7 @@ def frozen_mounts(
         return mounts
     places = [place for app_places in covered.values() for place in app_places]
     if not isinstance(wish, str):
-        known = {(place.host, place.mount) for place in places}
+        known = {(place.host, place.mount) for place in places if not place.is_raw}
         for entry in wish:
             host, _, path = entry.rpartition(":")
             matching = {(h, m) for h, m in known if m == path and host in ("", h)}
@@ -65,7 +65,8 @@ def frozen_mounts(
     for app in job.applications:
         needs = on_devices or (bool(facts[app.name].needs_atomic) and not splits_at_once)
         for place in covered[app.name] if needs else ():
-            mounts.setdefault(place.host, set()).add(place.mount)
+            if not place.is_raw:
+                mounts.setdefault(place.host, set()).add(place.mount)
     return mounts
 
 
@@ -85,7 +86,7 @@ def frozen_targets(
         mine = [
             place
             for place in places
-            if any(coverage.is_covered(place, coverage.as_seen(source, place.host, machines)) for source in sources)
+            if any(coverage.touches(place, coverage.as_seen(source, place.host, machines)) for source in sources)
         ]
         if mine and all((place.host, place.mount) in frozen for place in mine):
             found.add(target.key)

@@ -87,10 +87,12 @@ def _coverage(
 
     def one(app: Application) -> list[Covered]:
         seen, also = ([coverage.as_seen(s, app.host.name, machines) for s in sources] for sources in (data, logs))
-        places = coverage.locate(app.host, facts[app.name].files, deadline)
+        said = job.policy.said_below(app.host.name)
+        places = coverage.locate(app.host, facts[app.name].files, deadline, sources=seen, said=said)
         coverage.require(app.name, places, seen, names)
-        log_places = coverage.locate(app.host, facts[app.name].log_files, deadline)
-        coverage.require(app.name, log_places, [*seen, *also], names)
+        every = [*seen, *also]
+        log_places = coverage.locate(app.host, facts[app.name].log_files, deadline, sources=every, said=said)
+        coverage.require(app.name, log_places, every, names)
         return [*places, *(replace(place, is_log=True) for place in log_places)]
 
     return by_name(one, job.applications)
@@ -165,7 +167,7 @@ def _carrier(
     on = [
         target
         for target in targets
-        if any(coverage.is_covered(p, coverage.as_seen(s, p.host, machines)) for p in mine for s in sources[target.key])
+        if any(coverage.touches(p, coverage.as_seen(s, p.host, machines)) for p in mine for s in sources[target.key])
     ]
     counts = {target.key: len(sources[target.key]) for target in on}
     devices = [target for target in on for source in sources[target.key] if source.kind == "device"]

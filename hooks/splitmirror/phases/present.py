@@ -14,6 +14,8 @@ from splitmirror.phases.survey import Survey, Target
 from splitmirror.report import card
 from splitmirror.run import Run
 from splitmirror_drivers.contracts.array import Exposed, Receipt
+from splitmirror_drivers.contracts.host import Host
+from splitmirror_drivers.kit.command import Command
 from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import DeadlinePassed
 
@@ -76,5 +78,13 @@ def one(run: Run, placed: Placed, exposed: Exposed, target: Target, *, is_frozen
     intent = presentation.intend(exposed, run.run_id, is_frozen=is_frozen, may_write=may_write)
     data = {"intent": acts.plain(intent), "host": presentation.host.name, "mirror": target.key}
     act = Act("present", intent.path, data)
+    if placed.rescan:
+        rescan(presentation.host, placed.rescan, run.deadline(ACT_SECONDS))
     run.keep(act, lambda: presentation.present(intent, run.deadline(ACT_SECONDS)))
     presentation.verify(intent, run.deadline(ACT_SECONDS))
+
+
+def rescan(host: Host, command: Sequence[str], deadline: Deadline) -> None:
+    """Have a host look for new devices, as the policy says."""
+    host.connect(deadline)
+    host.run(Command(tuple(command)), deadline).require(f"looking for new devices on {host.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from splitmirror.devices import Device
 from splitmirror.job import MirrorSet
 from splitmirror_drivers.contracts.application import Application, Facts, Verdict
 from splitmirror_drivers.contracts.array import Array, Mode, PairState
@@ -28,11 +29,16 @@ class Target:
         return f"{self.array.name}/{self.group}"
 
 
+RAW = "raw"
+
+
 @dataclass(frozen=True, slots=True)
 class Covered:
     """Where one of an application's files lies: its real path, mount point, device and filesystem type on its host.
 
-    `is_log`: one that may lie on a log mirror instead.
+    A device that carries no filesystem (a raw volume, an ASM disk group) has `RAW` as its type and no mount point.
+    `is_log`: one that may lie on a log mirror instead. `devices`: its device, and what else its filesystem spans, with
+    what they stand on.
     """
 
     host: str
@@ -41,6 +47,17 @@ class Covered:
     device: str
     filesystem: str
     is_log: bool = False
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether no filesystem is between the file and its device."""
+        return self.filesystem == RAW
+
+    @property
+    def stands_on(self) -> tuple[Device, ...]:
+        """Its devices; without an answer of the host the one by its name."""
+        return self.devices or (Device(frozenset({self.device})),)
 
 
 @dataclass(frozen=True, slots=True)

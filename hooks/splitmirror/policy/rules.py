@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 """Names become parts of file names, copy names and the guard's words, here and on data servers."""
-PRESENT_KINDS = ("mount", "directory", "raw")
+PRESENT_KINDS = ("mount", "directory", "raw", "drive")
+VOLUME_MANAGERS = ("volume-group", "disk-group", "pool")
 CARD_SUFFIX = ".card"
 _LEAST = {"streams": 1, "keep": 1, "retries": 0}
 _MUST_LAST = ("max_freeze", "max_outage", "max_establish", "longest_backup")
@@ -112,9 +113,11 @@ class _Rules:
         given = [kind for kind in PRESENT_KINDS if getattr(present, kind)]
         if len(given) != 1:
             what = f"{' and '.join(given)} are given" if given else "says not where"
-            yield Problem(at, f"{what}: it wants exactly one of mount, directory, raw")
+            yield Problem(at, f"{what}: it wants exactly one of {', '.join(PRESENT_KINDS)}")
         for kind in given:
-            yield from _paths([getattr(present, kind)], (*at, kind))
+            if kind != "drive":
+                yield from _paths([getattr(present, kind)], (*at, kind))
+        yield from _managed(present, at)
         yield from self.known(present.host, self.hosts, "host", (*at, "host"))
         if present.mirror:
             every = (*policy.mirrors, *policy.log_mirrors)
@@ -141,6 +144,21 @@ class _Rules:
             yield Problem(at, f'there is no {kind} "{name}"', nearest(name, names, f"{one}s {rest}".strip()))
 
 
+def _managed(present: Present, at: KeyPath) -> Iterator[Problem]:
+    """A volume manager on the copy's devices: one, under a mount."""
+    named = [key for key in VOLUME_MANAGERS if getattr(present, key.replace("-", "_"))]
+    if len(named) > 1:
+        yield Problem(at, f"{' and '.join(named)} are given: one copy has one volume manager")
+    if named and not present.mount:
+        yield Problem(
+            (*at, named[0]), "belongs to a mount", f'write mount = "{present.path}" in place of what is there'
+        )
+    if present.volume and not named:
+        yield Problem(
+            (*at, "volume"), f"says which volume of what? It wants one of {', '.join(VOLUME_MANAGERS)} beside it"
+        )
+
+
 def known_groups(loaded: Loaded, array: str) -> Collection[str] | None:
     """The groups that an array's own table lists; None when its driver knows them only by asking the array."""
     _, options, _ = loaded.array_options.get(array, ("", None, ""))
@@ -150,7 +168,7 @@ def known_groups(loaded: Loaded, array: str) -> Collection[str] | None:
 
 def place(present: Present) -> str:
     """Where a copy is presented."""
-    return present.mount or present.directory or present.raw
+    return present.path
 
 
 def _collide(one: str, other: str) -> bool:

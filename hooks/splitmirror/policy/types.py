@@ -31,7 +31,7 @@ class Mirror(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 
 class Present(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """Where and how the copy becomes readable; exactly one of mount, directory, raw."""
+    """Where and how the copy becomes readable; exactly one of mount, directory, raw, drive."""
 
     mount: str = ""
     """Mount point. It exists only while the copy is presented, and so does the folder ``….card`` beside it."""
@@ -39,6 +39,8 @@ class Present(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
     """For arrays whose copy is a directory already: the path at which it is shown."""
     raw: str = ""
     """The copy's devices, without mounting anything."""
+    drive: str = ""
+    """A Windows host's drive letter (``P:``) or folder."""
     host: str = "local"
     """The machine on which the copy appears."""
     mirror: str = ""
@@ -49,6 +51,31 @@ class Present(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
     """What must be on the device; empty: any that is known."""
     fsck: bool = False
     """Check the copy's filesystem before it is mounted."""
+    device: str = ""
+    """Which of the copy's devices is mounted, by its path or the last part of it, when there are several."""
+    volume_group: str = ""
+    """The LVM volume group on the copy's devices."""
+    disk_group: str = ""
+    """The VxVM disk group on the copy's devices."""
+    pool: str = ""
+    """The ZFS pool on the copy's devices."""
+    volume: str = ""
+    """Which volume (dataset) of that group or pool is mounted, when it has several."""
+    rescan: tuple[str, ...] = ()
+    """A command for its host, as a list of words, that makes it look for new devices."""
+
+    @property
+    def path(self) -> str:
+        """Where the copy appears."""
+        return self.mount or self.directory or self.raw or self.drive
+
+    @property
+    def driver(self) -> str:
+        """Which presentation it is, by its name in the catalogue."""
+        if self.mount:
+            managers = {"lvm": self.volume_group, "vxvm": self.disk_group, "zfs": self.pool}
+            return next((name for name, group in managers.items() if group), "mount")
+        return "directory" if self.directory else "raw" if self.raw else "windows"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -92,6 +119,22 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """How many jobs of the product share one run, where the product does not say."""
     keep: int = 1
     """Copies kept of a group whose array keeps several."""
+    devices_below: dict[str, tuple[str, ...]] = {}
+    """What a device or disk group stands on, where its host cannot say: ``"+DATA" = ["/dev/mapper/asm1"]``.
+
+    A name that several data servers have is written ``HOST:NAME``.
+    """
+
+    def said_below(self, host: str) -> dict[str, tuple[str, ...]]:
+        """``devices-below`` as it counts for one host."""
+        found = {}
+        for name, devices in self.devices_below.items():
+            of, colon, its_name = name.partition(":")
+            if name.startswith(("/", "+")) or not colon:
+                found[name] = devices
+            elif of == host:
+                found[its_name] = devices
+        return found
 
 
 Options = dict[str, Any]

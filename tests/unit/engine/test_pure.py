@@ -76,7 +76,7 @@ PLACE = Covered("db1", "/data/pg/base", "/data", "/dev/sdb", "ext4")
     ],
 )
 def test_a_file_is_covered_by_its_device_or_by_a_tree_without_a_mount_between(source: Source, is_covered: bool) -> None:
-    assert coverage.is_covered(PLACE, source) is is_covered
+    assert coverage.is_covered(PLACE, [source]) is is_covered
 
 
 def test_a_file_outside_is_named_with_what_is_mirrored() -> None:

@@ -96,9 +96,9 @@ MISTAKES = {
         "line 20: policies.erp.max-frezze: unknown key; did you mean max-freeze?",
     ),
     "unknown key inside a list of tables": (
-        replaced('{ mount = "/backup/erp" }', '{ mount = "/backup/erp", volume-group = "erpvg" }'),
-        "line 19: policies.erp.present[0].volume-group: unknown key; the other keys are: directory, filesystem, fsck, "
-        "host, mirror, options, raw",
+        replaced('{ mount = "/backup/erp" }', '{ mount = "/backup/erp", owner = "oracle" }'),
+        "line 19: policies.erp.present[0].owner: unknown key; the other keys are: device, directory, disk-group, drive, "
+        "filesystem, fsck, host, mirror, options, pool, raw, rescan, …",
     ),
     "unknown key of a driver": (
         replaced("port   =", "prot   ="),
