@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from splitmirror import acts, moves
 from splitmirror.job import mirror_key
 from splitmirror.phases import establish
@@ -23,9 +25,10 @@ def withdraw(run: Run) -> list[Fault]:
 
 
 def reattach(run: Run) -> None:
-    """Family MIRROR: start the incremental establish. Family POINT: discard all but the newest ``keep`` copies.
+    """Family MIRROR: start to copy what changed. Family POINT: discard all but the newest ``keep`` copies.
 
-    A pinned copy stays as it is.
+    A mirror whose array tracks no changes needs a full copy, which starts only where the policy says "always". A pinned
+    copy stays as it is.
     """
     pinned = {mirror_key(pin.array, pin.group): pin.reason for pin in run.journal.pins()}
     for target in split_targets(run):
@@ -35,6 +38,10 @@ def reattach(run: Run) -> None:
             establish.make_room(run, target, keep=run.job.policy.keep)
         elif target.array.traits.tracks_changes:
             establish.start(run, target)
+        elif run.job.policy.full_copy == "always":
+            establish.start(run, replace(target, mode=Mode.FULL))
+        else:
+            run.note("reattach", target.key, skipped=f'it needs a full copy, and full-copy = "{run.job.policy.full_copy}"')
 
 
 def split_targets(run: Run) -> list[Target]:

@@ -197,3 +197,22 @@ def test_a_copy_that_was_there_before_the_split_is_never_called_good(tmp_path: P
         story.prepare(make_run(job))
     assert not world.presented
     assert not world.is_frozen()
+
+
+UNTRACKED = replace(MIRROR, tracks_changes=False)
+
+
+@pytest.mark.parametrize(("full_copy", "is_copied"), [("always", True), ("first", False), ("never", False)])
+def test_a_mirror_that_tracks_nothing_is_copied_anew_by_post_only_where_the_policy_always_allows_it(
+    full_copy: str, is_copied: bool, tmp_path: Path
+) -> None:
+    world = World()
+    job = make_job(world, tmp_path, traits=UNTRACKED)
+    job = replace(job, policy=changed(job.policy, reattach="after-backup", full_copy=full_copy))
+    run = make_run(job)
+    story.prepare(run)
+    story.finish(run, BackupStatus.GOOD)
+    assert ("establish:a:full" in world.trace) is is_copied
+    assert world.states["a"] is (PairState.SYNCED if is_copied else PairState.SPLIT)
+    skipped = [e for e in run.journal.events(run.run_id) if e.act == "reattach" and "skipped" in e.data]
+    assert bool(skipped) is not is_copied
