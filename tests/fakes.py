@@ -243,9 +243,10 @@ class FakeApplication:
     driver: str = "fake"
     families: tuple[str, ...] = ()
     files: tuple[str, ...] = ("/data/db/file",)
+    quiesced_by: str = ""
 
     def check(self, deadline: Deadline) -> Facts:
-        return Facts(files=self.files, needs_atomic=self.needs_atomic)
+        return Facts(files=self.files, needs_atomic=self.needs_atomic, quiesced_by=self.quiesced_by)
 
     def holds(self, facts: Facts) -> tuple[Hold, ...]:
         return self.made

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from tests.contracts.array import Stage, Wrong
 
-from splitmirror_drivers.contracts.array import Exposed
+from splitmirror_drivers import catalogue
+from splitmirror_drivers.catalogue import Context
+from splitmirror_drivers.contracts.array import Array, Exposed
+from splitmirror_drivers.hosts.local import LocalHost
 from splitmirror_drivers.kit import command
 from splitmirror_drivers.kit.command import Command
 from splitmirror_drivers.kit.deadline import Deadline
+from splitmirror_drivers.kit.secret import Secret
+from splitmirror_drivers.kit.units import decode_hook
 
 HERE = Path(__file__).parent
 IMAGE_BYTES = 2 * 2**20
@@ -25,17 +31,32 @@ class EmulatedStage(Stage):
     """One group of `primaries` image files in `folder`: ``p1``, ``p2`` … and their copies ``c1``, ``c2`` ….
 
     A driver's own stage gives `emulator` (the folder below tests/emulators), `state_variable` (the environment variable
-    that names the state file), `faults` and ``array``; and calls ``control("create", …)`` when it is made.
+    that names the state file), `faults` and ``table``; and calls ``control("create", …)`` with ``images`` when it is
+    made. ``images`` may be block devices in a subclass: so every path in the table comes from there.
     """
 
     emulator: str
     state_variable: str
     faults: dict[Wrong, str]
+    more_faults: ClassVar[dict[str, str]] = {}
+    """Others that the driver must answer with an error, by a sentence: a pair is lost, half of the group is split …"""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for number in range(1, self.primaries + 1):
             (folder / f"p{number}").write_bytes(os.urandom(IMAGE_BYTES))
+
+    def table(self) -> dict[str, object]:
+        """The array's table in a policy file, ``driver`` and all."""
+        raise NotImplementedError
+
+    def array(self) -> Array:
+        table = self.table()
+        driver = catalogue.ARRAYS[str(table.pop("driver"))]()
+        table.pop("host", None)
+        options = msgspec.convert(table, driver.options, dec_hook=decode_hook)
+        context = Context(secret=lambda reference: Secret(""), state_folder=str(self.folder))
+        return driver.make("images", options, LocalHost(), context)
 
     @property
     def tools(self) -> Path:

@@ -25,6 +25,7 @@ class Facts:
 
     `log_files`: those that may lie on a log mirror instead. `values` goes to `holds` and to the journal (text only).
     `needs_atomic`: why the copy must be one moment over all files ("" when the holds alone make it recoverable).
+    `quiesced_by`: the name of what brings it to rest inside the array's split (a VSS writer), where no hold of ours does.
     """
 
     files: tuple[str, ...]
@@ -32,6 +33,7 @@ class Facts:
     version: str = ""
     warnings: tuple[str, ...] = ()
     needs_atomic: str = ""
+    quiesced_by: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -79,7 +79,8 @@ class Traits:
     `needs_sync`: establish copies data and must end in SYNCED. `tracks_changes`: a later establish is incremental.
     `tracks_copy_writes`: writes to the copy are repaired by the next establish. `keeps_copies`: several copies of one
     group may stand at once. `allows_freeze`: the primary's filesystem may be frozen while it splits. `limit_seconds`:
-    the array's own limit between accepting and fixing, 0 for none.
+    the array's own limit between accepting and fixing, 0 for none. `quiesces`: what the split itself brings to rest and
+    lets go again (VSS writers, by name); the split fails where one of them did not take part.
     """
 
     family: Family
@@ -92,6 +93,7 @@ class Traits:
     allows_freeze: bool
     source: str
     limit_seconds: float = 0.0
+    quiesces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,10 @@ def _best(
     is_all = len(data) == len(targets)  # a log mirror is split later: then no one moment carries everything
     one_moment = is_all and best.is_one_moment(data, {key: len(found) for key, found in sources.items()})
     carriers = {app.name: _carrier(covered[app.name], data, sources, machines) for app in job.applications}
-    verdict, reasons = best.at_best(job.applications, facts, held, covered, carriers=carriers, is_whole=one_moment)
+    quiesces = _quiesced(data)
+    verdict, reasons = best.at_best(
+        job.applications, facts, held, covered, carriers=carriers, is_whole=one_moment, quiesces=quiesces
+    )
     if verdict is Verdict.UNPROVEN:
         raise Refused(
             f"the copy of {job.name} could not be called good whatever happens",
@@ -172,11 +175,17 @@ def _carrier(
     counts = {target.key: len(sources[target.key]) for target in on}
     devices = [target for target in on for source in sources[target.key] if source.kind == "device"]
     if best.is_one_moment(on, counts):
-        return best.Carrier(is_one_moment=True)
+        return best.Carrier(is_one_moment=True, quiesces=_quiesced(on))
     if len(devices) > 1:
         return best.Carrier(False, "its filesystem may span devices that are not split at one moment")
     is_torn = any(target.array.traits.atomic is Atomic.NOTHING for target in devices)
     return best.Carrier(False, "the split of its filesystem's device is not one moment" if is_torn else "")
+
+
+def _quiesced(targets: Sequence[Target]) -> frozenset[str]:
+    """What every one of these splits brings to rest by itself."""
+    every = [frozenset(target.array.traits.quiesces) for target in targets]
+    return frozenset.intersection(*every) if every else frozenset()
 
 
 def require_same(before: Survey, after: Mapping[str, Facts]) -> None:

@@ -41,7 +41,9 @@ def reattach(run: Run) -> None:
         elif run.job.policy.full_copy == "always":
             establish.start(run, replace(target, mode=Mode.FULL))
         else:
-            run.note("reattach", target.key, skipped=f'it needs a full copy, and full-copy = "{run.job.policy.full_copy}"')
+            run.note(
+                "reattach", target.key, skipped=f'it needs a full copy, and full-copy = "{run.job.policy.full_copy}"'
+            )
 
 
 def split_targets(run: Run) -> list[Target]:

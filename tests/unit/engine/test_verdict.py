@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine import make_run
-from tests.fakes import FakeGuard, FakePresentation, World, hold, make_job
+from tests.fakes import MIRROR, FakeApplication, FakeGuard, FakePresentation, World, hold, make_job
 from tests.unit.engine.test_story import changed
 
 from splitmirror import exits, story
@@ -15,7 +15,7 @@ from splitmirror.job import Job, MirrorSet, Placed
 from splitmirror.journal.contract import Kind, Status
 from splitmirror.run import Ended
 from splitmirror_drivers.contracts.application import Verdict
-from splitmirror_drivers.contracts.array import Receipt
+from splitmirror_drivers.contracts.array import Atomic, Receipt
 from splitmirror_drivers.contracts.host import Blocks
 from splitmirror_drivers.contracts.product import BackupStatus, Result
 from splitmirror_drivers.kit.errors import HoldFault
@@ -224,3 +224,42 @@ def test_the_cause_is_told_and_not_that_it_could_not_be_written_down(
     with pytest.raises(HoldFault, match="the cause"), run.phase("prove"):
         monkeypatch.setattr(run.journal, "append", full)
         raise HoldFault("the cause")
+
+
+# -- a split that quiesces by itself (VSS writers) ---------------------------------------------------------------------
+
+
+def with_writers(tmp_path: Path, world: World, *writers: str, atomic: Atomic = Atomic.GROUP, wants: str = "") -> Job:
+    """A job whose split brings these writers to rest, and whose application (if it wants one) relies on that."""
+    job = make_job(world, tmp_path, traits=replace(MIRROR, atomic=atomic, quiesces=writers))
+    if not wants:
+        return replace(job, applications=())
+    (app,) = job.applications
+    assert isinstance(app, FakeApplication)
+    return replace(job, applications=(replace(app, made=(), quiesced_by=wants),))
+
+
+@pytest.mark.parametrize("wants", ["", "SqlServerWriter"])
+def test_a_split_that_brings_the_writers_to_rest_makes_an_application_copy(wants: str, tmp_path: Path) -> None:
+    job = with_writers(tmp_path, World(), "SqlServerWriter", wants=wants)
+    assert story.prepare(make_run(job)).verdict is Verdict.APPLICATION
+
+
+def test_without_writers_the_same_copy_is_crash_consistent(tmp_path: Path) -> None:
+    job = with_writers(tmp_path, World())
+    assert story.prepare(make_run(job)).verdict is Verdict.CRASH
+
+
+def test_an_application_whose_writer_takes_no_part_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    world = World()
+    job = with_writers(tmp_path, world, "SqlServerWriter", wants="Microsoft Exchange Writer")
+    with pytest.raises(Ended) as ended:
+        story.prepare(make_run(job))
+    assert "Microsoft Exchange Writer takes no part" in ended.value.detail
+    assert not [seen for seen in world.trace if seen.startswith("split")]
+
+
+def test_writers_of_a_split_that_is_not_one_moment_prove_nothing(tmp_path: Path) -> None:
+    job = with_writers(tmp_path, World(), "SqlServerWriter", atomic=Atomic.NOTHING, wants="SqlServerWriter")
+    with pytest.raises(Ended, match="could not be called good"):
+        story.prepare(make_run(job))
