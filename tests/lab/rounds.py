@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tests.contracts.array import Wrong
+from tests.contracts.array import COPIES, Wrong
 from tests.emulators.emulated import BLOCK_BYTES, IMAGE_BYTES, EmulatedStage
 from tests.lab.desk import Desk
 from tests.lab.disks import devices_of, run
@@ -47,6 +47,10 @@ class Ground:
         self.desk = Surrounded(folder, self.stage.environment)
         self.desk.add("arrays.images", **{"host": "local"} | self.stage.table())
         self.desk.add("applications.app", **self.application())
+        self.policy(**options)
+
+    def policy(self, **options: Any) -> None:
+        """The policy, with what it has beside the usual."""
         mirrors = [{"array": "images", "groups": [self.stage.group]}]
         present = [{"raw": str(self.raw)}]
         usual = {"applications": ["app"], "mirrors": mirrors, "present": present, "max-freeze": MAX_FREEZE}
@@ -192,6 +196,19 @@ class ArrayRounds:
         (split,) = {action.what for action in ground.stage.array().actions(Move.SPLIT, ground.stage.group, "RUN")[:1]}
         assert split.split()[0] in said
         assert ground.stage.array().query(ground.stage.group, soon()) == before
+
+    def test_as_many_copies_stand_as_the_policy_keeps(self, ground: Ground) -> None:
+        array = ground.stage.array()
+        if not array.traits.keeps_copies:
+            pytest.skip("does not apply: this array keeps one copy")
+        ground.policy(**self.options | {"keep": 2})
+        for number in (1, 2, 3):
+            ground.pre(f"night-{number}")
+            ground.post(f"night-{number}")
+            ground.change()
+        standing = {pair.copy for pair in array.query(ground.stage.group, soon()) if pair.state in COPIES}
+        runs = [record.run_id for record in ground.desk.journal().runs("erp", limit=2)]
+        assert standing == set(runs), "the newest two, and no other"
 
     @pytest.mark.parametrize("wrong", FAILING, ids=lambda wrong: wrong.name.lower())
     def test_a_fault_is_told_and_the_application_runs_on(self, wrong: Wrong, ground: Ground) -> None:

@@ -181,6 +181,24 @@ def test_frozen_copy_is_mounted_with_right_data_beside_its_original_and_not_one_
     assert run("blockdev", "--getro", copy.device) == "0"
 
 
+def test_btrfs_copy_is_mounted_where_the_kernel_still_knows_another_filesystem_on_that_device(
+    host: LocalHost, disks: Disks
+) -> None:
+    """It remembers whatever it was shown once of a btrfs over several devices, by the device's number."""
+    copy = frozen_copy(disks, "btrfs")
+    other = disks.folder / "other.img"
+    with other.open("wb") as file:
+        file.truncate(128 * 2**20)
+    kept = Path(copy.image).read_bytes()
+    run("mkfs.btrfs", "-q", "-f", "-d", "single", copy.device, disks.attach(other))
+    run("btrfs", "device", "scan", copy.device)
+    Path(copy.device).write_bytes(kept)  # what the array does when it establishes the mirror
+    scene = shown(host, disks, copy)
+    scene.present()
+    assert (scene.path / "rows").read_text() == "1\n2\n3\n"
+    scene.withdraw()
+
+
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_copy_that_was_not_frozen_is_replayed_and_then_read(kind: str, host: LocalHost, disks: Disks) -> None:
     copy = unfrozen_copy(disks, kind)

@@ -276,7 +276,16 @@ class Mount:
                 self._run(deadline, "replaying the journal of the copy", *argv)
                 self._run(deadline, f"unmounting {self.path}", "umount", self.path)
             self._fsck(checker, device, deadline)
+        if kind == "btrfs":
+            self._forget(device, deadline)
         self._run(deadline, f"mounting {device} at {self.path}", *argv, hint=hint)
+
+    def _forget(self, device: str, deadline: Deadline) -> None:
+        """Have the kernel drop what it knows of the device: a btrfs that was on it before, of several devices, is in the way.
+
+        That it knows nothing, which is the usual, is exit code 1; whether it helped is what the mount says.
+        """
+        self.host.run(Command(("btrfs", "device", "scan", "--forget", device)), deadline)
 
     def _fsck(self, checker: tuple[str, ...], device: str, deadline: Deadline) -> None:
         done = self.host.run(Command((*checker, device)), deadline)

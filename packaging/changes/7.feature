@@ -1,0 +1,1 @@
+Coverage follows a file's device down to partitions, LVM, md, multipath, a btrfs over several disks and ZFS pools: a file is covered when the mirror has its device or everything that it stands on. What a host cannot say (ASM disk groups, volume managers that Linux does not show) is told by `devices-below` in the policy.
