@@ -85,6 +85,12 @@ def _command_array() -> Driver[Array]:
     return Driver(Options, CommandArray.from_options)
 
 
+def _shadowimage() -> Driver[Array]:
+    from splitmirror_drivers.arrays.shadowimage import Options, ShadowImage
+
+    return Driver(Options, ShadowImage.from_options)
+
+
 def _simulator() -> Driver[Array]:
     from splitmirror_drivers.arrays.simulator import Options, Simulator
 
@@ -203,6 +209,7 @@ ARRAYS: Mapping[str, Loader[Array]] = {
     "btrfs": _btrfs,
     "command": _command_array,
     "directory": _directory_array,
+    "shadowimage": _shadowimage,
     "simulator": _simulator,
 }
 APPLICATIONS: Mapping[str, Loader[Application]] = {
