@@ -6,8 +6,13 @@ A promise that this driver or that shell cannot make is another matter: such a s
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+# emulated tools are started thousands of times: by this Python itself, and not by what another one's shim finds first
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
 REQUIRED = "SPLITMIRROR_LAB"
 NOT_APPLICABLE = "does not apply: "

@@ -40,6 +40,16 @@ def group_state(pairs: Sequence[Pair], traits: Traits, copy: str = "") -> PairSt
     return S.MIXED
 
 
+def may_start_anew(pairs: Sequence[Pair], traits: Traits) -> bool:
+    """Whether a full establish may go on where one was cut short half-way: some pairs attached, some not yet.
+
+    Only for an array that tracks no changes: there it is several commands, and no pair loses by being attached.
+    """
+    if traits.family is not Family.MIRROR or traits.tracks_changes:
+        return False
+    return {pair.state for pair in pairs} <= {S.UNPAIRED, S.SPLIT_UNTRACKED, S.ATTACHING, S.SYNCED}
+
+
 def words(pairs: Sequence[Pair]) -> str:
     """Each pair with the array's own word, for messages."""
     return ", ".join(f"{pair.name}: {pair.word or pair.state.value}" for pair in pairs) or "no pairs"
@@ -48,6 +58,8 @@ def words(pairs: Sequence[Pair]) -> str:
 def require(move: Move, what: str, pairs: Sequence[Pair], traits: Traits, *, mode: Mode | None = None) -> PairState:
     """The group's state when `move` is legal from it, else Refused. `what` names array and group."""
     state = group_state(pairs, traits)
+    if state is S.MIXED and move is Move.ESTABLISH and mode is Mode.FULL and may_start_anew(pairs, traits):
+        return state
     if state in (S.BROKEN, S.MIXED, S.UNKNOWN, S.RESTORING):
         raise Refused(
             f"{what} is {state.value}: no move is made from there",

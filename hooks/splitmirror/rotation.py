@@ -93,7 +93,9 @@ def why_taken(mirror: MirrorSet, group: str, journal: Journal, run_id: str) -> s
 def why_unfit(target: Target, policy: Policy, deadline: Deadline, *, is_ahead: bool) -> str:
     """Why a group that is free is not used all the same; "" when it may be."""
     if target.state not in USABLE:
-        return f"{target.key} is {target.state.value} ({moves.words(target.array.query(target.group, deadline))})"
+        pairs = target.array.query(target.group, deadline)
+        if target.state is not PairState.MIXED or not moves.may_start_anew(pairs, target.array.traits):
+            return f"{target.key} is {target.state.value} ({moves.words(pairs)})"
     is_split = target.state in moves.EXPOSABLE and target.array.traits.needs_sync
     if is_split and policy.reattach == "manual" and not is_ahead:
         return f'{target.key} is split, and reattach = "manual": `splitmirror establish` brings it into sync when you want it'

@@ -308,7 +308,8 @@ class ArrayContract:
             assert {pair.copy for pair in self.pairs(ready) if pair.state in COPIES} == {receipt.copy}
 
     def test_a_split_found_done_after_a_crash_is_marked_and_not_made_anew(self, ready: Stage) -> None:
-        self.split(ready)
+        receipt = self.split(ready)
+        until_done(lambda: ready.array().settle(receipt, soon()), "settle")
         ready.write(b"two")
         again = self.split(ready)
         assert again.is_again

@@ -32,7 +32,7 @@ def establish(run: Run, survey: Survey) -> None:
         if target.array.traits.needs_sync:
             wait_synced(run, target, deadline)
         elif target.array.traits.family is Family.POINT:
-            make_room(run, target, keep=run.job.policy.keep)
+            make_room(run, target, keep=run.job.policy.keep if target.array.traits.keeps_copies else 0)
 
 
 def permit(policy: Policy, survey: Survey, *, is_asked: bool) -> None:

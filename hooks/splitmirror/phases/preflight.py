@@ -166,18 +166,24 @@ def _carrier(
     machines: Mapping[str, str],
 ) -> best.Carrier:
     """The groups that one application's files (not its logs) lie on, as one."""
+
+    def carrying(some: Sequence[Covered]) -> list[Target]:
+        return [
+            target
+            for target in targets
+            if any(
+                coverage.touches(p, coverage.as_seen(s, p.host, machines)) for p in some for s in sources[target.key]
+            )
+        ]
+
     mine = [place for place in places if not place.is_log]
-    on = [
-        target
-        for target in targets
-        if any(coverage.touches(p, coverage.as_seen(s, p.host, machines)) for p in mine for s in sources[target.key])
-    ]
-    counts = {target.key: len(sources[target.key]) for target in on}
-    devices = [target for target in on for source in sources[target.key] if source.kind == "device"]
-    if best.is_one_moment(on, counts):
+    on = carrying(mine)
+    if best.is_one_moment(on, {target.key: len(sources[target.key]) for target in on}):
         return best.Carrier(is_one_moment=True, quiesces=_quiesced(on))
+    structured = carrying([place for place in mine if place.has_structure])
+    devices = [target for target in structured for source in sources[target.key] if source.kind == "device"]
     if len(devices) > 1:
-        return best.Carrier(False, "its filesystem may span devices that are not split at one moment")
+        return best.Carrier(False, "its filesystem or disk group may span devices that are not split at one moment")
     is_torn = any(target.array.traits.atomic is Atomic.NOTHING for target in devices)
     return best.Carrier(False, "the split of its filesystem's device is not one moment" if is_torn else "")
 

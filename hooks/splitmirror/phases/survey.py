@@ -55,6 +55,14 @@ class Covered:
         return self.filesystem == RAW
 
     @property
+    def has_structure(self) -> bool:
+        """Whether a filesystem or a disk group lies between file and devices, which writes by itself.
+
+        A raw volume is a file of the application, and what it may be copied like is the application's own affair.
+        """
+        return not (self.is_raw and self.path.startswith("/"))
+
+    @property
     def stands_on(self) -> tuple[Device, ...]:
         """Its devices; without an answer of the host the one by its name."""
         return self.devices or (Device(frozenset({self.device})),)

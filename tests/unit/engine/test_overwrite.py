@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 from tests.engine import make_run
-from tests.fakes import FakePresentation, World, make_job
+from tests.fakes import MIRROR, FakeArray, FakePresentation, World, make_job
 from tests.unit.engine.test_promises import POINT, PointArray, with_array
 from tests.unit.engine.test_story import changed
 
 from splitmirror import enter, story
-from splitmirror.job import Job, Placed
+from splitmirror.job import Job, MirrorSet, Placed
 from splitmirror.journal.contract import Event, Journal, Kind, RunRecord, Status
 from splitmirror.locks import RunLock
 from splitmirror.phases import clear
 from splitmirror.run import Ended, Run
-from splitmirror_drivers.contracts.array import PairState, Receipt
+from splitmirror_drivers.contracts.array import Mode, Pair, PairState, Receipt
 from splitmirror_drivers.contracts.presentation import User
 from splitmirror_drivers.contracts.product import BackupStatus
+from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import CommandFailed, InUse
 from splitmirror_drivers.kit.units import Duration
 
@@ -236,3 +237,42 @@ def test_a_run_that_recover_met_before_it_had_its_lock_is_at_work_all_the_same(
     entered = enter.begin_or_join(job, journal, Invocation("generic", Hook.PRE, policy="erp"), 1.0)
     record: RunRecord = journal.run(entered.record.run_id)
     assert record.status is Status.WORKING
+
+
+# -- an establish that is several commands and was cut short --------------------------------------------------------------
+
+
+class HalfAttached(FakeArray):
+    """Its first pair is in sync, its second was not reached."""
+
+    is_cut_short = True
+
+    def query(self, group: str, deadline: Deadline) -> tuple[Pair, ...]:
+        rest = PairState.SPLIT_UNTRACKED if self.is_cut_short else self.pair(group).state
+        return (replace(self.pair(group), name="one"), Pair("two", rest, rest.value))
+
+    def establish(self, group: str, mode: Mode, deadline: Deadline) -> None:
+        super().establish(group, mode, deadline)
+        self.is_cut_short = False
+
+
+@pytest.mark.parametrize(("tracks", "full_copy"), [(False, "always"), (False, "first"), (True, "always")])
+def test_a_full_copy_that_was_cut_short_half_way_is_gone_on_with_where_nothing_is_tracked(
+    tracks: bool, full_copy: str, tmp_path: Path
+) -> None:
+    world = World()
+    traits = replace(MIRROR, tracks_changes=tracks)
+    job = make_job(world, tmp_path, traits=traits)
+    array = HalfAttached(world, traits=traits)
+    job = replace(job, arrays={"array": array}, mirrors=(MirrorSet(array, ("a",)),))
+    job = replace(job, policy=changed(job.policy, full_copy=full_copy))
+    with pytest.raises(Ended):
+        story.prepare(make_run(job))
+    assert not [seen for seen in world.trace if seen.startswith("establish")], "pre never copies all"
+    if not tracks and full_copy == "always":
+        story.establish_ahead(make_run(job), may_copy_all=True)
+        assert "establish:a:full" in world.trace
+    else:
+        with pytest.raises(Ended):
+            story.establish_ahead(make_run(job), may_copy_all=True)
+        assert not [seen for seen in world.trace if seen.startswith("establish")]

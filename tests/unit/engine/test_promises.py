@@ -216,3 +216,15 @@ def test_a_mirror_that_tracks_nothing_is_copied_anew_by_post_only_where_the_poli
     assert world.states["a"] is (PairState.SYNCED if is_copied else PairState.SPLIT)
     skipped = [e for e in run.journal.events(run.run_id) if e.act == "reattach" and "skipped" in e.data]
     assert bool(skipped) is not is_copied
+
+
+def test_a_snapshot_array_that_keeps_one_copy_makes_room_for_the_next(tmp_path: Path) -> None:
+    world = World()
+    traits = replace(POINT, keeps_copies=False)
+    job = with_array(make_job(world, tmp_path, traits=traits), PointArray(world, traits=traits))
+    first = make_run(job)
+    story.prepare(first)
+    story.finish(first, BackupStatus.GOOD)
+    assert f"discard:a:{first.run_id}" not in world.trace, "it stands until the next one is to be made"
+    story.prepare(make_run(job, first.journal))
+    assert world.trace.index(f"discard:a:{first.run_id}") < len(world.trace) - world.trace[::-1].index("split:a") - 1

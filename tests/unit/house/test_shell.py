@@ -11,7 +11,13 @@ from tests.unit.house.tree import ROOT
 
 PLACES = ("drivers", "samples", "packaging", "tests", "hooks")
 BASH = [ROOT / ".ci" / "run"]
-SCRIPTS = sorted(path for place in PLACES for path in (ROOT / place).rglob("*.sh") if "__pycache__" not in path.parts)
+SCRIPTS = sorted(
+    path
+    for place in PLACES
+    for path in (ROOT / place).rglob("*.sh")
+    if "__pycache__" not in path.parts and "python" not in path.read_text(encoding="utf-8").partition("\n")[0]
+)
+"""But for programs that only have a shell script's name, as the vendor's has."""
 SHARED = "SC2154,SC2034"
 """Variables that another file sets or reads: the guard is one program in several files."""
 SHELLS = {"dash": ["-n"], "bash": ["--posix", "-n"], "busybox": ["sh", "-n"], "mksh": ["-n"]}
