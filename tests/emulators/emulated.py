@@ -32,7 +32,7 @@ class EmulatedStage(Stage):
 
     A driver's own stage gives `emulator` (the folder below tests/emulators), `state_variable` (the environment variable
     that names the state file), `faults` and ``table``; and calls ``control("create", …)`` with ``images`` when it is
-    made. ``images`` may be block devices in a subclass: so every path in the table comes from there.
+    made. ``p1`` and so on may be links to block devices.
     """
 
     emulator: str
@@ -46,9 +46,14 @@ class EmulatedStage(Stage):
         for number in range(1, self.primaries + 1):
             (folder / f"p{number}").write_bytes(os.urandom(IMAGE_BYTES))
 
+    driver: str
+    options: object
+    """The driver's options, where a stage has them rather than a ``table``."""
+
     def table(self) -> dict[str, object]:
         """The array's table in a policy file, ``driver`` and all."""
-        raise NotImplementedError
+        plain = msgspec.to_builtins(self.options, enc_hook=lambda value: f"{float(value)}s")
+        return {"driver": self.driver, **plain}
 
     def array(self) -> Array:
         table = self.table()
