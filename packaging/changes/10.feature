@@ -1,0 +1,1 @@
+New arrays that any host can make: `lvm` (a leg of a RAID1 volume, thin and thick snapshots), `md` (a member of a software RAID1), `zfs` (snapshots, a pool that is split), `rbd` (Ceph images and groups), and on Windows `diskshadow`, whose VSS writers are quiesced inside the split.

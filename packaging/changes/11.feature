@@ -1,0 +1,1 @@
+A copy's LVM volume group, VERITAS disk group or ZFS pool is presented beside its original: `volume-group`, `disk-group`, `pool` and `volume` in a present entry. `device` says which device of a copy is mounted, `rescan` what its host runs to find new devices, `drive` where a Windows host shows a copy.

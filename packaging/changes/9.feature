@@ -1,0 +1,1 @@
+New arrays: `timefinder` (EMC mirrors by `symmir` or the historic `symbcv`, clones, SnapVX), `shadowimage` (Hitachi ShadowImage, HP XP Business Copy, Thin Image), `hsg80` (Compaq HSG80, RA8000, ESA12000), `vxvm` (VERITAS Volume Manager). docs/arrays/README.md sets all arrays side by side.
