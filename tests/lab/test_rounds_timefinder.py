@@ -1,14 +1,9 @@
-"""Every array driver through the whole story against its emulated array: see ``rounds``."""
+"""TimeFinder's mirrors, clones and snapshots through the whole story against emulated SYMCLI: see ``rounds``."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
-
 import pytest
 from tests.lab.rounds import ArrayRounds
-from tests.unit.arrays.hsg80_stages import ConsoleStage
-from tests.unit.arrays.test_shadowimage_contract import XpStage
 from tests.unit.arrays.timefinder_stage import CloneStage, SnapStage, SymcliStage
 
 pytestmark = pytest.mark.lab
@@ -24,17 +19,3 @@ class TestTimeFinderClone(ArrayRounds):
 
 class TestSnapVX(ArrayRounds):
     stage_class = SnapStage
-
-
-class SteadyStage(XpStage):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "--drain", "0.6", "--p-lag", "0.3")
-
-
-class TestShadowImage(ArrayRounds):
-    stage_class = SteadyStage
-
-
-class TestHsg80(ArrayRounds):
-    stage_class = ConsoleStage
-    options: ClassVar[dict[str, Any]] = {"full-copy": "always"}
