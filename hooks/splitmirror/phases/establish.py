@@ -122,10 +122,13 @@ def _who_can_ask(job: Job, act: Act, intent: Presented) -> Presentation | None:
 
 
 def presented_of(journal: Journal, array: str, group: str) -> list[Act]:
-    """How the newest copy of a group was presented, wherever that was."""
+    """How the newest copy of a group that was presented at all was presented, wherever that was.
+
+    A run that failed before it presented says nothing of where the group's devices are seen; an earlier one does.
+    """
     for run_id, event in journal.history("split", mirror_key(array, group)):
-        if event.kind is Kind.INTENT:
-            return presented_by(journal, run_id)
+        if event.kind is Kind.INTENT and (shown := presented_by(journal, run_id)):
+            return shown
     return []
 
 

@@ -276,3 +276,19 @@ def test_a_full_copy_that_was_cut_short_half_way_is_gone_on_with_where_nothing_i
         with pytest.raises(Ended):
             story.establish_ahead(make_run(job), may_copy_all=True)
         assert not [seen for seen in world.trace if seen.startswith("establish")]
+
+
+def test_a_copy_in_use_is_not_overwritten_though_the_last_run_presented_none(tmp_path: Path) -> None:
+    """Its devices are those of the night before, and somebody may have mounted them by hand."""
+    world = World()
+    job = make_job(world, tmp_path)
+    first = finished(job)
+    world.script["leave:app1"] = "not-held"
+    with pytest.raises(Ended):
+        story.prepare(make_run(job, first.journal))
+    world.script.clear()
+    world.users = [READER]
+    seen = len(world.trace)
+    with pytest.raises(Ended, match="in use"):
+        story.prepare(make_run(job, first.journal))
+    assert not [word for word in world.trace[seen:] if word.startswith("establish")]
