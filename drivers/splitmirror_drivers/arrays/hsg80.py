@@ -182,7 +182,7 @@ class Hsg80:
             elif move is Move.SPLIT:
                 found.append((hsg80_split.line_of(unit), f"attach the disks of {name} again: a full copy"))
             elif move is Move.EXPOSE:
-                found += [(line, shown.unexpose_lines()[0]) for line in shown.expose_lines()]
+                found += zip(shown.expose_lines(), shown.expose_undo(), strict=True)
             elif move is Move.UNEXPOSE:
                 found += [(line, "") for line in shown.unexpose_lines()]
         seconds = float(self.options.command_deadline)

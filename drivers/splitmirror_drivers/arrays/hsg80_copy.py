@@ -36,6 +36,12 @@ class Copy:
         mirrors = tuple(f"ADD MIRRORSET {one.copy} {one.disk}" for one in unit.mirrorsets.values())
         return (*mirrors, *stripe, *self._unit_lines())
 
+    def expose_undo(self) -> tuple[str, ...]:
+        """What takes each of `expose_lines` back; nothing does that for the one that initializes."""
+        unit = self.unit
+        made = (*unit.copies, *filter(None, [unit.copy_stripeset]))
+        return (*(f"DELETE {name}" for name in made), "", f"DELETE {unit.copy_unit}")
+
     def unexpose_lines(self) -> tuple[str, ...]:
         """Every line, for a plan."""
         names = (self.unit.copy_unit, self.unit.copy_stripeset, *self.unit.copies)

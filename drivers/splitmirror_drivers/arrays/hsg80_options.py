@@ -14,6 +14,7 @@ NAME = re.compile(r"[A-Z][A-Z0-9_.-]{0,31}")
 UNIT = re.compile(r"D\d{1,4}")
 SWITCHES = ("ENABLE_ACCESS_PATH=", "DISABLE_ACCESS_PATH=", "WRITE_PROTECT", "NOWRITE_PROTECT")
 """Switches of ADD UNIT that a policy may give: who sees the copy, and whether it may be written."""
+_WWN = re.compile(r"wwn:[0-9a-f]+")
 _SWITCH = re.compile(r"[A-Z_]+(=[A-Za-z0-9_,.:-]+)?")
 LINE, LINES = "{line}", "{lines}"
 """Places in `console` for the lines, where the program takes them as arguments."""
@@ -58,6 +59,12 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
                 raise ValueError(f"copy-switches: {switch!r} is none of {', '.join(SWITCHES)}")
         if not UNIT.fullmatch(self.copy_unit):
             raise ValueError(f"copy-unit: {self.copy_unit!r} is not a unit: D and a number")
+        for device in self.devices:
+            if not (device.startswith("/") or _WWN.fullmatch(device)):
+                raise ValueError(f"devices: {device!r} is neither a path nor wwn:… (in small letters, without 0x)")
+        for path in self.copy_devices:
+            if not path.startswith("/"):
+                raise ValueError(f"copy-devices: {path!r} is not a path")
         for name in self.containers():
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a disk or storageset (in capitals, as SHOW prints it)")
@@ -91,6 +98,9 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
         for name in self.units:
             if not UNIT.fullmatch(name):
                 raise ValueError(f"units: {name!r} is not a unit: D and a number")
+        paths = [device for unit in self.units.values() for device in unit.devices if device.startswith("/")]
+        if paths and not self.source_host:
+            raise ValueError(f"devices: {paths[0]} is a path: say on which host, by source-host")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -144,9 +154,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
             for name, unit in group.units.items():
                 own = [name, *unit.mirrorsets, *filter(None, [unit.stripeset])]
                 of_copy = [unit.copy_unit, *unit.disks, *unit.copies, *filter(None, [unit.copy_stripeset])]
+                of_copy += unit.copy_devices
                 twice = originals.intersection(own) or {one for one in of_copy if one in taken or one in own}
                 if twice or len(set(of_copy)) < len(of_copy):
-                    what = min(twice) if twice else "a name"
+                    what = min(twice or [one for one in of_copy if of_copy.count(one) > 1])
                     raise ValueError(f"groups.{key}.units.{name}: {what} is named twice")
                 originals.update(own)
                 taken.update(dict.fromkeys(of_copy, key))

@@ -108,7 +108,7 @@ def parse_disk(rows: Sequence[str], name: str, ignore: Sequence[str] = ()) -> Di
     _switches(shown.switches, name)
     header, *lines = shown.head or ("",)
     if header.split() != ["Name", "Type", "Port", "Targ", "Lun", "Used", "by"]:
-        raise _strange(name, "this is not the table of a disk", rows)
+        raise _strange(name, "this is not the table of a disk", rows, hint=_absent(name))
     found = _DISK.fullmatch(lines[0].strip()) if lines else None
     if found is None or found["name"].upper() != name or len(lines) > 2 or (lines[1:] and not lines[1][:1].isspace()):
         raise _strange(name, "this is not one disk", rows)
@@ -142,7 +142,7 @@ def _columns(head: Sequence[str], name: str, kind: str) -> tuple[tuple[str, ...]
     """What is under Uses (also on lines of their own) and Used by."""
     header, *lines = head
     if header.split() != ["Name", "Storageset", "Uses", "Used", "by"] or not lines:
-        raise _strange(name, "this is not the table of a storageset", head)
+        raise _strange(name, "this is not the table of a storageset", head, hint=_absent(name))
     at_uses, at_by = header.index("Uses"), header.index("Used by")
     first = lines[0][:at_uses].split()
     if [word.upper() for word in first] != [name, kind.upper()] or any(line[:at_uses].strip() for line in lines[1:]):
@@ -191,9 +191,13 @@ def _state(lines: Sequence[str], name: str) -> tuple[str, tuple[Member, ...]]:
     return overall, tuple(members)
 
 
-def _strange(name: str, why: str, rows: Sequence[str]) -> UnknownAnswer:
+def _absent(name: str) -> str:
+    return f"look with SHOW whether there is a {name} at all, and compare the policy"
+
+
+def _strange(name: str, why: str, rows: Sequence[str], hint: str = "") -> UnknownAnswer:
     return UnknownAnswer(
         f"SHOW {name}: {why}",
         detail="\n".join(rows),
-        hint="if such a line says nothing of members, users or states, name it in `ignore`",
+        hint=hint or "if such a line says nothing of members, users or states, name it in `ignore`",
     )

@@ -121,6 +121,11 @@ class Calls:
 
     def _require_primaries(self, what: str, group: str, seen: tuple[Seen, ...]) -> None:
         for pair in seen:
+            if self.options.serial and pair.primary.serial.lstrip("0") != self.options.serial.lstrip("0"):
+                raise Refused(
+                    f"{what}: {pair.name} is on the array {pair.primary.serial}, and the policy says {self.options.serial}",
+                    hint="`instance`, or its horcm file, is not what the policy was written for; nothing was sent",
+                )
             wanted = self.group(group).primaries.get(pair.name)
             if wanted is not None and wanted != ldev(pair.primary.ldev):
                 raise Refused(

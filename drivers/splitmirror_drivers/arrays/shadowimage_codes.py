@@ -72,6 +72,13 @@ BUSY = frozenset(CODES[name] for name in ("EX_CMDRJE", "EX_CMDIOE", "EX_INVCMD",
 DAEMON = frozenset(CODES[name] for name in ("EX_ENORMT", "EX_ATTDBG", "EX_ATTHOR", "EX_COMERR"))
 """An instance, the own one or the partner, does not run or does not answer."""
 USAGE = range(128, 199)
+SIGNALS = frozenset({129, 130, 134, 137, 139, 141, 143})
+"""What a shell that stands between says of a command that a signal ended; none of them is known as a code of the tools."""
+
+
+def is_signal(code: int) -> bool:
+    """Whether a command did not end by itself: nobody knows what was done by then."""
+    return code < 0 or code in SIGNALS
 
 
 def name_of(code: int) -> str:

@@ -50,7 +50,10 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """One instance of RAID Manager and what it is asked for. `copy_host`: who sees the S-VOLs, when it is not this host."""
+    """One instance of RAID Manager and what it is asked for. `copy_host`: who sees the S-VOLs, when it is not this host.
+
+    `serial`: the array's number as the display has it, compared with every P-VOL's; empty: whichever the instance reaches.
+    """
 
     instance: int
     sees: Literal["p-vol", "s-vol"]
@@ -59,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
     consistency_group: bool = False
     copy_pace: int | None = None
     copy_host: str = ""
+    serial: str = ""
     tools: str = ""
     busy_pause: Duration = Duration(1.0)
     busy_limit: Duration = Duration(30.0)
@@ -85,12 +89,23 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
             raise PolicyFault(f"{name}: copy-pace is 1 to {FASTEST}, not {self.copy_pace}")
         if self.copy_pace is not None and self.product == "thin-image":
             raise PolicyFault(f"{name}: copy-pace means nothing for thin-image, which copies nothing ahead")
+        if self.serial and not self.serial.isdigit():
+            raise PolicyFault(f"{name}: serial is the array's number, not {self.serial!r}")
         if self.tools and not self.tools.startswith("/"):
             raise PolicyFault(f"{name}: tools is the folder of RAID Manager's programs, not {self.tools!r}")
         if not self.groups:
             raise PolicyFault(f"{name} has no groups")
         for group, of in self.groups.items():
             _check_group(f"{name}/{group}", group, of)
+        self._check_apart(name)
+
+    def _check_apart(self, name: str) -> None:
+        """Two groups are two copies: neither is seen where the other one is."""
+        taken: dict[str, str] = {}
+        for group, of in self.groups.items():
+            if twice := [path for path in of.copy_devices.values() if path in taken]:
+                raise PolicyFault(f"{name}: {twice[0]} is the copy device of two groups, {taken[twice[0]]} and {group}")
+            taken |= dict.fromkeys(of.copy_devices.values(), group)
 
 
 def _check_group(what: str, group: str, of: Group) -> None:
@@ -112,6 +127,10 @@ def _check_group(what: str, group: str, of: Group) -> None:
             raise PolicyFault(f"{what}: {key} has {len(table)} entries for {of.count} pairs")
         if len(set(table.values())) != len(table):
             raise PolicyFault(f"{what}: {key} has one device twice")
+    _check_places(what, of)
+
+
+def _check_places(what: str, of: Group) -> None:
     for device in of.devices.values():
         if not (device.startswith("/") or _WWN.fullmatch(device)):
             raise PolicyFault(f"{what}: {device!r} is neither a path nor a wwn:", hint="a wwn is written wwn:6006…")
@@ -120,6 +139,11 @@ def _check_group(what: str, group: str, of: Group) -> None:
     for device in of.copy_devices.values():
         if not device.startswith("/"):
             raise PolicyFault(f"{what}: {device!r} is not a path")
+    if of.devices and not of.primaries:
+        raise PolicyFault(
+            f"{what}: devices needs the LDEV of each P-VOL: a name alone may come to mean another volume",
+            hint='pairs = { NAME = "01:10", … }',
+        )
 
 
 def ldev(text: str) -> int:

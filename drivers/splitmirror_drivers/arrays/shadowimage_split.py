@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from splitmirror_drivers.arrays.shadowimage_calls import Calls
-from splitmirror_drivers.arrays.shadowimage_codes import BUSY
+from splitmirror_drivers.arrays.shadowimage_codes import BUSY, is_signal
 from splitmirror_drivers.arrays.shadowimage_parse import Seen
 from splitmirror_drivers.contracts.array import PairState
 from splitmirror_drivers.kit.command import Completed
@@ -98,7 +98,7 @@ class Splitter:
     def _refusal(self, group: str, done: Completed, deadline: Deadline) -> Fault:
         """CommandFailed only when the command ended by itself and every pair is still in sync."""
         what = f"the split of {self.calls.name}/{group}"
-        if done.exit_code < 0:
+        if is_signal(done.exit_code):
             return self.calls.unknown(f"{what} was ended by a signal", done)
         seen = self._look(group, deadline)
         if standing_of(seen) is Standing.READY:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from splitmirror_drivers.arrays.timefinder_options import Group, Options
+from splitmirror_drivers.arrays.timefinder_parse import arrays_named
 from splitmirror_drivers.contracts.host import Host
 from splitmirror_drivers.kit.command import Command, Completed
 from splitmirror_drivers.kit.deadline import Deadline
@@ -19,6 +20,8 @@ LONGEST_PAUSE_SECONDS = 1.0
 """Between two looks at something that is not there yet: doubled from the first to the longest."""
 
 SYMSNAPVX = "symsnapvx"
+SIGNALLED = 128
+"""From here on an exit code tells of a signal, where a shell stands between: nobody knows what was done by then."""
 NO_PROMPT = "-noprompt"
 XML = ("-output", "xml_e")
 
@@ -26,6 +29,11 @@ XML = ("-output", "xml_e")
 def wait(seconds: float) -> None:
     """Let time pass between two looks."""
     threading.Event().wait(seconds)
+
+
+def refused(done: Completed) -> bool:
+    """Whether a command failed and ended by itself."""
+    return 0 < done.exit_code < SIGNALLED
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,16 @@ class Symcli:
         if of.composite_group:
             return ("-cg", of.composite_group)
         return ("-g", of.device_group or name)
+
+    def require_array(self, group: str, text: str) -> None:
+        """Raise Refused when a group's table is headed by another array than the policy's `sid`, which may be cut short."""
+        sid = self.options.sid
+        others = [one for one in arrays_named(text) if not (one.endswith(sid) or sid.endswith(one))]
+        if sid and others:
+            raise Refused(
+                f"{self.name}/{group} is a group of the array {others[0]}, and the policy says {sid}",
+                hint="look whose group that is with symdg show; then mend sid, or the group's name",
+            )
 
     def program(self, tool: str) -> str:
         """Where `tool` is."""

@@ -81,6 +81,7 @@ class Clone(Pairs):
         """``query``. It fails for a group without sessions, and its code does not tell that from another failure."""
         done = self.symcli.look(SYMCLONE, *self.symcli.selection(group), "query", deadline=deadline)
         if done.exit_code == 0:
+            self.symcli.require_array(group, done.stdout)
             return clone_rows(done.stdout)
         return self._without_sessions(group, done, deadline)
 

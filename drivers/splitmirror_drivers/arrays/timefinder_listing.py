@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from splitmirror_drivers.arrays.timefinder_calls import SYMSNAPVX, XML, Symcli
@@ -11,7 +12,7 @@ from splitmirror_drivers.arrays.timefinder_words import require_members
 from splitmirror_drivers.contracts.array import Pair, PairState
 from splitmirror_drivers.kit.command import Completed
 from splitmirror_drivers.kit.deadline import Deadline
-from splitmirror_drivers.kit.errors import NotSynchronised, UnknownAnswer
+from splitmirror_drivers.kit.errors import CommandFailed, DeadlinePassed, NotSynchronised, UnknownAnswer
 
 NO, YES = "No", "Yes"
 _NONE = "No snapshot"
@@ -66,6 +67,13 @@ class Listing:
             raise NotSynchronised(
                 f"{self.name}/{group} has a snapshot whose word is not known; nothing is sent", detail=said
             )
+
+    def require_none(self, group: str, copy: str, deadline: Deadline, why: CommandFailed) -> None:
+        """After a lock that stayed: raise UnknownAnswer when devices have this copy. Where nobody answers, so be it."""
+        with contextlib.suppress(CommandFailed, DeadlinePassed):
+            if left := self.named(self.snapshots(group, deadline), copy):
+                count = self.symcli.group(group).count
+                raise UnknownAnswer(f"{why}; but {len(left)} of {count} devices have it", detail=why.detail)
 
     def require_whole(self, group: str, copy: str, listed: Sequence[Snapshot]) -> None:
         """Raise UnknownAnswer unless every device has this copy, once and well."""

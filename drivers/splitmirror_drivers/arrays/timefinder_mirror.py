@@ -81,10 +81,20 @@ class Mirror(Pairs):
         self._found: str = "" if symcli.options.command == "auto" else symcli.options.command
 
     def look(self, group: str, deadline: Deadline) -> tuple[Row, ...]:
-        """``query``."""
+        """``query``. A standard's row shows the BCV that it is paired with, also one that is not of this group."""
         tool = self.tool(deadline)
         done = self.symcli.look(tool, *self._of(tool, group), "query", deadline=deadline)
-        return mirror_rows(done.require(f"asking for the pairs of {self.name}/{group}").stdout)
+        text = done.require(f"asking for the pairs of {self.name}/{group}").stdout
+        self.symcli.require_array(group, text)
+        rows, of = mirror_rows(text), self.symcli.group(group)
+        strangers = [row for row in rows if row.copy and not row.is_marked]
+        if strangers and not of.named and not of.pair_file:
+            raise Refused(
+                f"{self.name}/{group} is paired with BCVs of another group",
+                detail=said(strangers),
+                hint="associate them with this group, or name its pairs in the policy",
+            )
+        return rows
 
     def begin_copy(self, group: str, mode: Mode, rows: Sequence[Row], deadline: Deadline) -> None:
         """``establish``. An incremental one only from Split, as from other words the array would copy everything."""

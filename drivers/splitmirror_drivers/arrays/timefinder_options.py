@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
 from splitmirror_drivers.kit.units import Duration
+
+_WWN = re.compile(r"wwn:[0-9a-f]+")
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -39,11 +42,14 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
             numbers = [device_number(text) for text in table]
             if len(set(numbers)) != len(numbers):
                 raise ValueError(f"a device is named twice: {', '.join(table)}")
+        for paths in (list(self.devices.values()), list(self.copy_devices.values())):
+            if len(set(paths)) != len(paths):
+                raise ValueError(f"a place is named twice: {', '.join(paths)}")
         for device in self.devices.values():
             if device.startswith("/") and not self.source_host:
                 raise ValueError(f"devices: {device} is a path: say on which host, by source-host")
-            if not device.startswith(("/", "wwn:")):
-                raise ValueError(f"devices: {device!r} is neither a path nor wwn:…")
+            if not (device.startswith("/") or _WWN.fullmatch(device)):
+                raise ValueError(f"devices: {device!r} is neither a path nor wwn:… (in small letters, without 0x)")
         for path in self.copy_devices.values():
             if not path.startswith("/"):
                 raise ValueError(f"copy-devices: {path!r} is not a path")
@@ -98,6 +104,29 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
             raise ValueError("sid: the array's number is needed here")
         for name, group in self.groups.items():
             self._check(name, group)
+        self._check_apart()
+
+    def _check_apart(self) -> None:
+        """Two groups are two mirrors: neither the same one under two names, nor two with the same copy."""
+        taken: dict[object, str] = {}
+        for name, group in self.groups.items():
+            for what, shown in self._makes(name, group):
+                if what in taken:
+                    raise ValueError(f"groups {taken[what]} and {name}: the same {shown}")
+            taken |= {what: name for what, _ in self._makes(name, group)}
+
+    def _makes(self, name: str, group: Group) -> list[tuple[object, str]]:
+        """What no other group may have, each with how it is told. Snapshots of several may be shown in one place."""
+        if self.product == "snapvx":
+            return [(("group", group.storage_group or name), "storage-group")]
+        key = next((key for key in ("pair_file", "composite_group") if getattr(group, key)), "device_group")
+        chosen = getattr(group, key) or name
+        copies = [*group.named.values(), *group.copy_devices]
+        return [
+            ((key, chosen), f"{key.replace('_', '-')} {chosen}"),
+            *((("copy", device_number(copy)), f"copy {copy}") for copy in copies),
+            *((("path", path), f"copy-devices {path}") for path in group.copy_devices.values()),
+        ]
 
     def _check(self, name: str, group: Group) -> None:
         strangers = [group.storage_group, group.target_group]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from splitmirror_drivers.arrays.timefinder_calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Symcli
+from splitmirror_drivers.arrays.timefinder_calls import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Symcli, refused
 from splitmirror_drivers.arrays.timefinder_ids import array_ids, policy_ids
 from splitmirror_drivers.arrays.timefinder_parse import Row, number_of
 from splitmirror_drivers.arrays.timefinder_words import Standing, Words, require_members, said
@@ -140,7 +140,11 @@ class Pairs:
         if standing is Standing.OTHER:
             raise NotSynchronised(f"{what} may not be split; nothing was sent", detail=said(rows))
         if standing is Standing.READY:
-            done = self.break_off(group, deadline)
+            try:
+                done = self.break_off(group, deadline)
+            except CommandFailed as exc:
+                self._require_unchanged(group, deadline, exc)
+                raise
             if done.exit_code != 0:
                 raise self._refusal(group, done, deadline)
         self._await_fixed(group, deadline)
@@ -149,7 +153,7 @@ class Pairs:
     def _refusal(self, group: str, done: Completed, deadline: Deadline) -> Fault:
         """CommandFailed only when the command ended by itself and every pair still is as it was."""
         rows = self._look_after(group, deadline, done.tail(1))
-        if done.exit_code > 0 and self._standing(rows) is Standing.READY:
+        if refused(done) and self._standing(rows) is Standing.READY:
             return CommandFailed(
                 f"the split of {self.name}/{group} was refused; nothing was changed", detail=done.tail()
             )
@@ -157,6 +161,17 @@ class Pairs:
             f"the split of {self.name}/{group} ended with exit code {done.exit_code}, and its pairs say: {said(rows)}",
             detail=done.tail(),
         )
+
+    def _require_unchanged(self, group: str, deadline: Deadline, why: CommandFailed) -> None:
+        """After a lock that stayed: raise UnknownAnswer for pairs that are not as before. Where nobody answers, so be it."""
+        try:
+            rows = self.rows(group, deadline)
+        except (CommandFailed, DeadlinePassed):
+            return
+        except Fault as exc:
+            raise UnknownAnswer(f"{why}; then: {exc}", detail=exc.detail) from exc
+        if self._standing(rows) is not Standing.READY:
+            raise UnknownAnswer(f"{why}; but the pairs of {self.name}/{group} say: {said(rows)}", detail=why.detail)
 
     def _await_fixed(self, group: str, deadline: Deadline) -> None:
         """Look until every pair says that it is split; only words that lead there are waited for."""

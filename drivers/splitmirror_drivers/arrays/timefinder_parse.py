@@ -13,25 +13,30 @@ from splitmirror_drivers.kit.errors import UnknownAnswer
 NOTHING = "N/A"
 _RULE = re.compile(r"-[- ]*")
 _DEVICE = r"(?P<{0}>[0-9A-Fa-f]{{3,8}}|N/A)(?: ?\(M\))?"
+_SID = re.compile(r"^.*Symmetrix ID\s*:\s*(\d+)\s*$", re.MULTILINE)
 _COUNT = r"(?:\d+|-|N/A)"
 _MIRROR = re.compile(
     rf"(?P<logical>\S+)\s+{_DEVICE.format('primary')}\s+{_COUNT}\s+"
-    rf"\S+\s+{_DEVICE.format('copy')}(?:\s*\*)?\s+(?P<tracks>{_COUNT})\s+(?P<word>\w+)(?:\s+\d+)?"
+    rf"\S+\s+{_DEVICE.format('copy')}(?P<mark>\s*\*)?\s+(?P<tracks>{_COUNT})\s+(?P<word>\w+)(?:\s+\d+)?"
 )
 _CLONE = re.compile(
     rf"(?P<logical>\S+)\s+{_DEVICE.format('primary')}\s+(?P<tracks>{_COUNT})\s+{_COUNT}\s+"
-    rf"\S+\s+{_DEVICE.format('copy')}(?:\s*\*)?\s+{_COUNT}\s+\S+\s+(?P<word>\w+)(?:\s+(?:\d+|-|N/A))?"
+    rf"\S+\s+{_DEVICE.format('copy')}(?P<mark>\s*\*)?\s+{_COUNT}\s+\S+\s+(?P<word>\w+)(?:\s+(?:\d+|-|N/A))?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pair: device numbers, the state word, and the tracks that are still to be copied ("" unknown)."""
+    """One pair: device numbers, the state word, and the tracks that are still to be copied ("" unknown).
+
+    `is_marked`: whether a star stands behind the copy, which says that it is associated with the group.
+    """
 
     primary: str
     copy: str
     word: str
     tracks: str = ""
+    is_marked: bool = False
 
     @property
     def name(self) -> str:
@@ -58,11 +63,17 @@ def _rows(text: str, pattern: re.Pattern[str], tool: str) -> tuple[Row, ...]:
             raise UnknownAnswer(f"{tool} lists a pair in words that are not known: {line}", detail=text)
         primary, copy = (match[side] if match[side] != NOTHING else "" for side in ("primary", "copy"))
         tracks = match["tracks"]
-        rows.append(Row(primary.upper(), copy.upper(), match["word"], tracks if tracks.isdigit() else ""))
+        left = tracks if tracks.isdigit() else ""
+        rows.append(Row(primary.upper(), copy.upper(), match["word"], left, bool(match["mark"])))
     named = {row.primary.lstrip("0") for row in rows}
     if not rows or any(not row.primary for row in rows) or len(named) != len(rows):
         raise UnknownAnswer(f"{tool} does not name each pair once", detail=text)
     return tuple(rows)
+
+
+def arrays_named(text: str) -> tuple[str, ...]:
+    """The numbers of the arrays that the head of a table names; none where it names none."""
+    return tuple(_SID.findall(text))
 
 
 def _body(text: str) -> Iterator[str]:
@@ -121,6 +132,8 @@ class Snapshot:
 
 def snapshots(text: str) -> tuple[Snapshot, ...]:
     """``symsnapvx list -output xml_e`` of a storage group. Raises UnknownAnswer for an entry without its fields."""
+    if not elements(text, "SG", "symsnapvx list"):
+        raise UnknownAnswer("symsnapvx does not list the snapshots of a storage group", detail=text)
     found = []
     for fields in elements(text, "SG/Snapvx/Snapshot", "symsnapvx list"):
         needed = [fields.get(key, "") for key in ("source", "snapshot_name", "link")]

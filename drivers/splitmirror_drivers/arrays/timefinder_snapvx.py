@@ -15,6 +15,7 @@ from splitmirror_drivers.arrays.timefinder_calls import (
     NO_PROMPT,
     SYMSNAPVX,
     Symcli,
+    refused,
 )
 from splitmirror_drivers.arrays.timefinder_ids import array_ids, policy_ids
 from splitmirror_drivers.arrays.timefinder_links import Links
@@ -137,7 +138,11 @@ class SnapVX:
             self.listing.require_whole(group, copy, listed)
             return True
         self.listing.require_known(group, listed)
-        done = self.symcli.move(SYMSNAPVX, *self._establish(group, copy), deadline=deadline)
+        try:
+            done = self.symcli.move(SYMSNAPVX, *self._establish(group, copy), deadline=deadline)
+        except CommandFailed as exc:
+            self.listing.require_none(group, copy, deadline, exc)
+            raise
         if done.exit_code != 0:
             raise self._refusal(group, copy, done, deadline)
         self._await_taken(group, copy, deadline)
@@ -146,7 +151,7 @@ class SnapVX:
     def _refusal(self, group: str, copy: str, done: Completed, deadline: Deadline) -> Fault:
         """CommandFailed only when the command ended by itself and no device has a snapshot of that name."""
         left = self.listing.named(self._list_after(group, deadline), copy)
-        if done.exit_code > 0 and not left:
+        if refused(done) and not left:
             return CommandFailed(f"the snapshot of {self.name}/{group} was refused; there is none", detail=done.tail())
         return UnknownAnswer(
             f"the snapshot of {self.name}/{group} ended with exit code {done.exit_code}, and "

@@ -284,6 +284,12 @@ def test_a_disk_that_is_not_shown_is_unknown(rows: list[str]) -> None:
         ({"units": {"D101": single(1, **{"copy-unit": "D101"})}}, "twice"),
         ({"units": {"D101": single(1), "D201": single(2)}}, "named twice|original and a copy"),
         ({"units": {}}, "at least one"),
+        ({"units": {"D101": unit(devices=["/dev/sdc"])}}, "source-host"),
+        ({"units": {"D101": unit(devices=["sdc"])}, "source-host": "db1"}, "neither a path nor wwn"),
+        ({"units": {"D101": unit(devices=["wwn:60001FE1"])}}, "neither a path nor wwn"),
+        ({"units": {"D101": unit(**{"copy-devices": ["sdx"]})}}, "not a path"),
+        ({"units": {"D101": unit(**{"copy-devices": ["/dev/sdx", "/dev/sdx"]})}}, "/dev/sdx is named twice"),
+        ({"units": {n: single(i, **{"copy-devices": ["/dev/x"]}) for i, n in ((1, "D101"), (2, "D102"))}}, "/dev/x"),
     ],
 )
 def test_a_wrong_group_is_refused_by_name(table: Any, says: str) -> None:
@@ -308,11 +314,15 @@ def test_a_wrong_console_is_refused_by_name(more: dict[str, Any], says: str) -> 
 
 
 def test_several_groups_may_copy_the_same_unit_to_different_disks() -> None:
-    other = single(1, mirrorsets={"MIRR1": {"disk": "DISK40000", "copy": "EMIRR1"}}, **{"copy-unit": "D301"})
+    apart = {"copy-unit": "D301", "copy-devices": ["/dev/rdsk/other"]}
+    other = single(1, mirrorsets={"MIRR1": {"disk": "DISK40000", "copy": "EMIRR1"}}, **apart)
     found = options(groups={"a": {"units": {"D101": single(1)}}, "b": {"units": {"D101": other}}})
     assert found.thirds() == {"DISK30000", "DISK40000"}
     with pytest.raises(msgspec.ValidationError, match="named twice"):
         options(groups={"a": {"units": {"D101": single(1)}}, "b": {"units": {"D101": single(1)}}})
+    there = {**other, "copy-devices": single(1)["copy-devices"]}
+    with pytest.raises(msgspec.ValidationError, match="copy1 is named twice"):
+        options(groups={"a": {"units": {"D101": single(1)}}, "b": {"units": {"D101": there}}})
 
 
 def test_one_moment_is_claimed_only_where_every_group_is_one_unit() -> None:
@@ -378,7 +388,8 @@ def test_the_third_mirror_of_another_group_is_no_member_of_its_own() -> None:
         {"MIRR1": Shown("D101", {"DISK10000": "NORMAL", "DISK20000": "NORMAL", "DISK30000": "NORMAL"})},
         disks={"DISK30000": "MIRR1", "DISK40000": ""},
     )
-    other = single(1, mirrorsets={"MIRR1": {"disk": "DISK40000", "copy": "EMIRR1"}}, **{"copy-unit": "D301"})
+    apart = {"copy-unit": "D301", "copy-devices": ["/dev/rdsk/other"]}
+    other = single(1, mirrorsets={"MIRR1": {"disk": "DISK40000", "copy": "EMIRR1"}}, **apart)
     both = array(controller, groups={"a": {"units": {"D101": single(1)}}, "b": {"units": {"D101": other}}})
     assert [both.query(group, soon())[0].state for group in "ab"] == [PairState.SYNCED, PairState.SPLIT_UNTRACKED]
     with pytest.raises(Refused, match="two groups"):
@@ -399,6 +410,14 @@ def test_a_unit_of_other_mirrorsets_is_refused_with_both_names(name: str, value:
     controller.stripes[name] = value
     with pytest.raises(Refused, match=r"STRIPE1.*D101 is STRIPE1 of MIRR1, MIRR2"):
         array(controller).query("erp", soon())
+
+
+def test_a_name_that_the_controller_does_not_know_is_told_as_one() -> None:
+    controller = world()
+    del controller.sets["MIRR2"]
+    with pytest.raises(UnknownAnswer, match="MIRR2") as caught:
+        array(controller).query("erp", soon())
+    assert "whether there is a MIRR2" in caught.value.hint
 
 
 def test_a_mirrorset_elsewhere_is_refused() -> None:
@@ -652,6 +671,13 @@ def test_a_plan_has_every_line_and_no_dangerous_one() -> None:
         "ADD STRIPESET CSTRIPE1 CMIRR1 CMIRR2",
         "INITIALIZE CSTRIPE1 NODESTROY",
         "ADD UNIT D201 CSTRIPE1 WRITE_PROTECT ENABLE_ACCESS_PATH=BACKUP",
+    ]
+    assert [action.undo for action in ra.actions(Move.EXPOSE, "erp", "run-1")] == [
+        "DELETE CMIRR1",
+        "DELETE CMIRR2",
+        "DELETE CSTRIPE1",
+        "",
+        "DELETE D201",
     ]
     assert lines[Move.UNEXPOSE] == ["DELETE D201", "DELETE CSTRIPE1", "DELETE CMIRR1", "DELETE CMIRR2"]
     assert (lines[Move.SETTLE], lines[Move.DISCARD]) == ([], [])

@@ -229,6 +229,10 @@ def test_traits_say_what_the_options_say() -> None:
         ({"groups": {"g": {"pairs": ["a"], "devices": {"a": "/dev/x"}}}}, "source-host"),
         ({"groups": {"g": {"pairs": ["a"], "devices": {"a": "naa.6006"}}}}, "neither a path nor"),
         ({"copy-host": "mars"}, "mars"),
+        ({"serial": "VSP"}, "serial"),
+        ({"groups": {"g": {"pairs": ["a"], "devices": {"a": "wwn:60"}}}}, "LDEV of each P-VOL"),
+        ({"groups": {"g": {"pairs": 1, "devices": {"a": "wwn:60"}}}}, "LDEV of each P-VOL"),
+        ({"groups": {n: {"pairs": ["p"], "copy-devices": {"p": "/dev/x"}} for n in "ab"}}, "/dev/x.*a and b"),
     ],
 )
 def test_options_that_cannot_be_meant(given: dict[str, Any], told: str) -> None:
@@ -358,6 +362,19 @@ def test_p_vol_that_is_another_volume_is_refused(ready: XpStage) -> None:
         other.query(ready.group, soon())
 
 
+def test_group_of_that_name_on_another_array_is_refused(ready: XpStage) -> None:
+    assert ShadowImage("xp", ready.made_options(serial="412233"), ready.host).query(ready.group, soon())
+    elsewhere = ShadowImage("xp", ready.made_options(serial="412234"), ready.host)
+    for move in (
+        lambda: elsewhere.split([ready.group], "run-1", soon()),
+        lambda: elsewhere.establish(ready.group, Mode.INCREMENTAL, soon()),
+        lambda: elsewhere.expose(COPY, soon()),
+    ):
+        with pytest.raises(Refused, match=r"412233.*412234"):
+            move()
+    assert {call[0] for call in ready.calls()} == {"pairdisplay", "paircreate"}
+
+
 def test_first_copy_in_the_wrong_direction_is_refused(stage: XpStage) -> None:
     before = [Path(primary).read_bytes() for primary, _ in stage.images()]
     turned = ShadowImage("xp", stage.made_options(sees="s-vol"), stage.host)
@@ -433,6 +450,14 @@ def test_split_that_is_killed_is_an_unknown_outcome(ready: XpStage) -> None:
     ready.control("fault", "pairsplit die")
     with pytest.raises(UnknownAnswer, match="signal"):
         ready.array().split([ready.group], "run-1", soon())
+
+
+@pytest.mark.parametrize("code", [129, 130, 137, 143])
+def test_split_that_a_signal_ended_behind_a_shell_is_an_unknown_outcome(code: int) -> None:
+    array, host = world("display-consistency-group")
+    host.commands["pairsplit"] = (code, "Killed")
+    with pytest.raises(UnknownAnswer, match="signal"):
+        array.split(["oradata"], "run-1", soon())
 
 
 def test_split_that_lies_is_never_believed(ready: XpStage) -> None:
