@@ -67,6 +67,12 @@ def _ssh() -> Driver[Host]:
     return Driver(Options, SshHost.from_options)
 
 
+def _diskshadow() -> Driver[Array]:
+    from splitmirror_drivers.arrays.diskshadow import DiskShadow, Options
+
+    return Driver(Options, DiskShadow.from_options)
+
+
 def _btrfs() -> Driver[Array]:
     from splitmirror_drivers.arrays.btrfs import Btrfs, Options
 
@@ -85,6 +91,30 @@ def _command_array() -> Driver[Array]:
     return Driver(Options, CommandArray.from_options)
 
 
+def _hsg80() -> Driver[Array]:
+    from splitmirror_drivers.arrays.hsg80 import Hsg80, Options
+
+    return Driver(Options, Hsg80.from_options)
+
+
+def _rbd() -> Driver[Array]:
+    from splitmirror_drivers.arrays.rbd import Options, Rbd
+
+    return Driver(Options, Rbd.from_options)
+
+
+def _lvm() -> Driver[Array]:
+    from splitmirror_drivers.arrays.lvm import Options, from_options
+
+    return Driver(Options, from_options)
+
+
+def _md() -> Driver[Array]:
+    from splitmirror_drivers.arrays.md import Md, Options
+
+    return Driver(Options, Md.from_options)
+
+
 def _shadowimage() -> Driver[Array]:
     from splitmirror_drivers.arrays.shadowimage import Options, ShadowImage
 
@@ -97,10 +127,41 @@ def _simulator() -> Driver[Array]:
     return Driver(Options, Simulator.from_options)
 
 
+def _timefinder() -> Driver[Array]:
+    from splitmirror_drivers.arrays.timefinder import Options, from_options
+
+    return Driver(Options, from_options)
+
+
+def _vxvm() -> Driver[Array]:
+    from splitmirror_drivers.arrays.vxvm import VxvmArray
+    from splitmirror_drivers.arrays.vxvm_options import Options
+
+    return Driver(Options, VxvmArray.from_options)
+
+
+def _zfs() -> Driver[Array]:
+    from splitmirror_drivers.arrays.zfs import Options, from_options
+
+    return Driver(Options, from_options)
+
+
 def _postgresql() -> Driver[Application]:
     from splitmirror_drivers.applications.postgresql import Options, PostgreSQL
 
     return Driver(Options, PostgreSQL.from_options)
+
+
+def _oracle() -> Driver[Application]:
+    from splitmirror_drivers.applications.oracle import Options, Oracle
+
+    return Driver(Options, Oracle.from_options)
+
+
+def _informix() -> Driver[Application]:
+    from splitmirror_drivers.applications.informix import Informix, Options
+
+    return Driver(Options, Informix.from_options)
 
 
 def _mysql() -> Driver[Application]:
@@ -139,10 +200,34 @@ def _directory_presentation() -> Driver[Presentation]:
     return Driver(Options, Directory.from_options)
 
 
+def _lvm_presentation() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.lvm import Lvm, Options
+
+    return Driver(Options, Lvm.from_options)
+
+
+def _windows() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.windows import Options, Windows
+
+    return Driver(Options, Windows.from_options)
+
+
 def _raw() -> Driver[Presentation]:
     from splitmirror_drivers.presentation.raw import Options, Raw
 
     return Driver(Options, Raw.from_options)
+
+
+def _vxvm_presentation() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.vxvm import Options, Vxvm
+
+    return Driver(Options, Vxvm.from_options)
+
+
+def _zfs_presentation() -> Driver[Presentation]:
+    from splitmirror_drivers.presentation.zfs import Options, Zfs
+
+    return Driver(Options, Zfs.from_options)
 
 
 def _generic() -> Product:
@@ -209,20 +294,34 @@ ARRAYS: Mapping[str, Loader[Array]] = {
     "btrfs": _btrfs,
     "command": _command_array,
     "directory": _directory_array,
+    "diskshadow": _diskshadow,
+    "hsg80": _hsg80,
+    "lvm": _lvm,
+    "md": _md,
+    "rbd": _rbd,
     "shadowimage": _shadowimage,
     "simulator": _simulator,
+    "timefinder": _timefinder,
+    "vxvm": _vxvm,
+    "zfs": _zfs,
 }
 APPLICATIONS: Mapping[str, Loader[Application]] = {
     "command": _command_application,
     "filesystem": _filesystem,
+    "informix": _informix,
     "mysql": _mysql,
+    "oracle": _oracle,
     "postgresql": _postgresql,
     "sqlite": _sqlite,
 }
 PRESENTATIONS: Mapping[str, Loader[Presentation]] = {
     "directory": _directory_presentation,
+    "lvm": _lvm_presentation,
     "mount": _mount,
     "raw": _raw,
+    "zfs": _zfs_presentation,
+    "vxvm": _vxvm_presentation,
+    "windows": _windows,
 }
 PRODUCTS: Mapping[str, Callable[[], Product]] = {
     "bacula": _bacula,

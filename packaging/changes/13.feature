@@ -1,0 +1,1 @@
+New application `oracle`: backup mode for the whole database from 10g or by tablespace before, `svrmgrl` before 9i, I/O suspension beside it, or none at all with 12c's snapshot optimisation. The recovery card has SCN, log sequences, the control file and the steps for this copy.
