@@ -279,6 +279,40 @@ def is_same(primary, copy):
     return True
 
 
+# ---- devices ----
+
+
+def as_device(path):
+    """What a link to an image leads to: the image, or with EMULATED_DEVICES=loop a loop device over it."""
+    if os.environ.get("EMULATED_DEVICES") != "loop" or not os.path.isfile(path):
+        return path
+    import subprocess  # only where it is needed: every command starts anew
+
+    def losetup(*words):
+        return subprocess.run(["losetup", *words], capture_output=True, text=True, check=True).stdout.split()
+
+    return (losetup("--associated", path, "--noheadings", "--output", "NAME") or losetup("--find", "--show", path))[0]
+
+
+def loops():
+    """The image below each loop device that is not one of ours, which would count as somebody's use of it."""
+    if os.environ.get("EMULATED_DEVICES") == "loop" or not os.path.isdir("/sys/block"):
+        return []
+    found = []
+    for name in sorted(os.listdir("/sys/block")):
+        with contextlib.suppress(OSError), open(f"/sys/block/{name}/loop/backing_file") as file:
+            found.append(file.read().strip())
+    return found
+
+
+def drop_device(path):
+    """The link to it goes away."""
+    if os.environ.get("EMULATED_DEVICES") == "loop" and path.startswith("/dev/loop"):
+        import subprocess
+
+        subprocess.run(["losetup", "--detach", path], check=True)
+
+
 # ---- control ----
 
 

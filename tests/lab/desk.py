@@ -97,7 +97,7 @@ class Desk:
 def toml(value: object) -> str:
     """A value as TOML: JSON but for tables, which are written inline."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{json.dumps(k)} = {toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(one) for one in value) + "]"
     return json.dumps(value)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ import pytest
 from tests.contracts.array import COPIES, Wrong
 from tests.emulators.emulated import BLOCK_BYTES, IMAGE_BYTES, EmulatedStage
 from tests.lab.desk import Desk
-from tests.lab.disks import devices_of, run
+from tests.lab.disks import run
 from tests.lab.need import need
 
 from splitmirror.journal.contract import Status
@@ -84,8 +85,10 @@ class Ground:
         return str(link)
 
     def detach(self) -> None:
-        for image in self.folder.glob("[pc][0-9]*.img"):
-            for device in devices_of(image):
+        """Every loop device over a file of this folder."""
+        for line in run("losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE").splitlines():
+            device, _, image = line.partition(" ")
+            if image.startswith(f"{self.folder}/"):
                 run("blockdev", "--setrw", device)
                 run("losetup", "--detach", device)
 
@@ -169,8 +172,14 @@ class ArrayRounds:
 
     @pytest.fixture
     def ground(self, tmp_path: Path) -> Iterator[Ground]:
+        with self.made(tmp_path) as ground:
+            yield ground
+
+    @contextmanager
+    def made(self, folder: Path) -> Iterator[Ground]:
+        """The ground in `folder`; nothing of it is left."""
         need("losetup", "blockdev", loop=True)
-        ground = Ground(tmp_path, self.stage_class, self.options)
+        ground = Ground(folder, self.stage_class, self.options)
         try:
             yield ground
         finally:

@@ -72,10 +72,16 @@ def array() -> Iterator[Array]:
         yield made
 
 
-def test_a_database_recovers_from_the_leg_on_another_host_twice_the_second_time_through_a_power_failure(
-    array: Array,
-) -> None:
+@pytest.fixture(scope="module")
+def night(array: Array) -> Iterator[Night]:
+    """A database on it."""
     with server_on(array.station, "erp") as server:
-        night = Night(array.station, array, server)
-        night.a_round("first")
-        night.a_night_with_a_power_failure("second")
+        yield Night(array.station, array, server)
+
+
+def test_a_database_recovers_from_the_leg_on_another_host_and_its_return_costs_what_changed(night: Night) -> None:
+    night.a_round("first")
+
+
+def test_after_a_power_failure_while_split_what_is_called_in_sync_was_compared(night: Night) -> None:
+    night.a_night_with_a_power_failure("second")

@@ -173,13 +173,16 @@ def show_devices(state, is_late=False):
     """Make the folder of devices show what is mapped here."""
     folder, wanted = device_folder(state), {}
     for one in state.get("mapped", {}).get(host(), []):
-        wanted[f"rbd{one['id']}"] = one["file"]
+        device = parts.as_device(one["file"])
+        wanted[f"rbd{one['id']}"] = device
         at = f"@{one['snap']}" if one["snap"] != "-" else ""
-        wanted[f"rbd/{one['pool']}/{one['name']}{at}"] = one["file"]
+        wanted[f"rbd/{one['pool']}/{one['name']}{at}"] = device
     for top, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(top, name)
             if wanted.get(os.path.relpath(path, folder)) != os.readlink(path):
+                if top == folder:  # the other link is to the same device
+                    parts.drop_device(os.readlink(path))
                 os.unlink(path)
     for name, data in wanted.items():
         path = os.path.join(folder, name)
@@ -197,11 +200,7 @@ def is_open(path):
                 os.readlink(f"/proc/{pid}/fd/{n}") == real for n in os.listdir(f"/proc/{pid}/fd")
             ):
                 return True
-    for loop in os.listdir("/sys/block") if os.path.isdir("/sys/block") else []:
-        with contextlib.suppress(OSError), open(f"/sys/block/{loop}/loop/backing_file") as file:
-            if file.read().strip() == real:
-                return True
-    return False
+    return real in parts.loops()
 
 
 # ---- numbers ----

@@ -181,14 +181,16 @@ def devices(state, faults):
         for relative, one in pool["datasets"].items():
             if one["type"] != "volume" or value_of(pool, relative, "volmode")[0] == "none":
                 continue
-            wanted[full(pool, relative)] = one["data"]
+            wanted[full(pool, relative)] = parts.as_device(one["data"])
             if value_of(pool, relative, "snapdev")[0] == "visible":
-                wanted.update({full(pool, relative, snap): found["data"] for snap, found in one["snaps"].items()})
+                snaps = one["snaps"].items()
+                wanted.update({full(pool, relative, snap): parts.as_device(found["data"]) for snap, found in snaps})
     is_lost = bool(faults.take("udev", "lost")[0])
     for top, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(top, name)
             if wanted.get(os.path.relpath(path, folder)) != os.readlink(path):
+                parts.drop_device(os.readlink(path))
                 os.unlink(path)
     for name, data in wanted.items():
         path = os.path.join(folder, name)

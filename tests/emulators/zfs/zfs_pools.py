@@ -160,14 +160,7 @@ def users_of(paths):
                 continue
         if any(link in wanted or link.startswith(below) for link in links):
             found.append(int(pid))
-    for loop in sorted(os.listdir("/sys/block")) if os.path.isdir("/sys/block") else []:
-        try:
-            with open(f"/sys/block/{loop}/loop/backing_file") as file:
-                if file.read().strip() in wanted:
-                    found.append(0)
-        except OSError:
-            continue
-    return found
+    return found + [0 for image in parts.loops() if image in wanted]
 
 
 # ---- numbers ----
