@@ -19,13 +19,14 @@ prefix  ?= /opt/splitmirror
 bindir  ?= /usr/local/bin
 unitdir ?= /etc/systemd/system
 
-.PHONY: help demo test lint types unit-test format bench bench-window freeze smoke install changelog clean distclean
+.PHONY: help demo test lint types unit-test long-test format bench bench-window freeze smoke install changelog clean distclean
 
 help:
 	@echo "make demo       the main job on this machine, with nothing but Python"
 	@echo "make test       lint, types and all tests that this machine can run"
 	@echo "make lint       ruff: rules and formatting      make types      mypy --strict"
 	@echo "make unit-test  pytest alone; PYTEST_ARGUMENTS='tests/unit -k name' narrows it"
+	@echo "make long-test  the parts of the lab that take many minutes"
 	@echo "make format     put formatting right            make changelog  CHANGELOG.md from packaging/changes"
 	@echo "make freeze     $(FROZEN): three executables that need no Python"
 	@echo "make smoke      run every one of them           make install    copy them to \$$(DESTDIR)$(prefix)"
@@ -48,6 +49,9 @@ types: $(VENV)/.has-test
 # two processes where there are two cores: the lab mostly waits; a file's tests stay together, since they share servers
 unit-test: $(VENV)/.has-test
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGUMENTS)
+
+long-test: $(VENV)/.has-test
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGUMENTS)
 
 format: $(VENV)/.has-test
 	$(BIN)/ruff check --fix

@@ -45,6 +45,8 @@ PARTS = (
     "",
 )
 """What selects tests of ``lvm_inside``; the last: those of no other part. Each takes a minute or so."""
+USUAL = frozenset({"own_moment or protect", "twin or by_itself", "missing or frozen"})
+"""The parts that every run of the tests runs; the others are for ``make long-test``."""
 
 
 class Imported(Shown):
@@ -108,7 +110,10 @@ def words(part: str) -> str:
     return part or " and ".join(f"not ({other})" for other in PARTS if other)
 
 
-@pytest.mark.parametrize("part", PARTS, ids=[part or "all the rest" for part in PARTS])
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, id=part or "all the rest", marks=() if part in USUAL else pytest.mark.long) for part in PARTS],
+)
 def test_on_a_real_device_mapper(lab: Hosts, part: str) -> None:
     devices = " ".join(lab.device("back", disk) for disk in lab.guests["back"].disks)
     argv = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-k", words(part), str(INSIDE)]
