@@ -71,7 +71,7 @@ class Legs:
                 )
             found.append(one)
         if table.leg and any(one.images for one in found):
-            disks = self.calls.disks(table.leg, deadline)
+            disks = self._disks_of(table.leg, found, deadline)
             for one in found:
                 self._require_leg(group, one, table.leg, disks)
         boot = self.calls.boot(deadline) if any(one.lv.note.needs_boot for one in found) else ""
@@ -134,6 +134,13 @@ class Legs:
                 hint="that host must see the disk of the leg",
             )
         return [rows[leg.volume] for leg in legs]
+
+    def _disks_of(self, leg: str, found: Sequence[Mirrored], deadline: Deadline) -> frozenset[str]:
+        """The disks that the policy's leg means; LVM is asked where it does not print that very path."""
+        itself = frozenset({leg})
+        if all(any(image.disks == itself for image in one.images) for one in found if one.images):
+            return itself
+        return self.calls.disks(leg, deadline)
 
     def _require_leg(self, group: str, volume: Mirrored, leg: str, disks: frozenset[str]) -> None:
         """The leg that the policy means must be there, and no other one split off."""

@@ -49,8 +49,8 @@ TRAITS = Traits(
 )
 SPLIT = ("lvconvert", "-y", "--splitmirrors", "1", "--trackchanges")
 BROKEN_HINT = (
-    "look at it with `lvs -a -o+raid_sync_action,raid_mismatch_count`. Where legs differ: take the leg off "
-    "(`lvconvert -m 0 VG/LV DISK-OF-THE-LEG`) and have it copied in full"
+    "look at it with `lvs -a -o+raid_sync_action,raid_mismatch_count`. Where the legs of a volume differ, give it a new one: "
+    "`lvconvert -m 0 VG/LV DISK-OF-THE-LEG`, then `lvconvert --type raid1 -m 1 VG/LV DISK-OF-THE-LEG`"
 )
 
 

@@ -141,7 +141,7 @@ class Mirrored:
             words.append(f"{self.leg.name} {self.leg.attr}")
         if self.lv.is_readable and self.lv.is_differing:
             words.append(f"{self.lv.mismatches or 'some'} sectors differ")
-        if self.lv.note.is_pending:
+        if self.images and self.lv.note.is_pending:
             words.append("legs to be compared")
         return " ".join(filter(None, words)) or "nothing"
 

@@ -19,8 +19,9 @@ from splitmirror_drivers.kit.deadline import Deadline
 from splitmirror_drivers.kit.errors import CommandFailed
 
 HINT = (
-    "look at it: cat /proc/mdstat, mdadm --detail. A leg marked (F) that was being split off: mdadm ARRAY --remove LEG. "
-    "Where legs differ: take the leg out, mdadm --zero-superblock LEG, and have it copied in full"
+    "look at it: cat /proc/mdstat, mdadm --detail. A leg marked (F) that was being split off: mdadm ARRAY --remove LEG. Where "
+    "legs differ: mdadm ARRAY --fail LEG --remove LEG, mdadm --zero-superblock LEG, mdadm ARRAY --add LEG, and when that is "
+    "done a comparison (check into sync_action), since the count of what differs stays until then"
 )
 
 
@@ -70,10 +71,12 @@ class Legs:
         pair = each.pair
         is_full = mode is Mode.FULL
         policy = self.calls.options.verify_after_merge
-        if is_full:
-            self.calls.write_note(each.uuid, Note(), deadline)
-        elif proof.is_needed(policy, mode, each.note, self.calls.boot(deadline)):
+        # the count of what differs outlives the leg that it was made of: only another comparison renews it
+        is_counted = is_full and bool(each.md.mismatches)
+        if is_counted or (not is_full and proof.is_needed(policy, mode, each.note, self.calls.boot(deadline))):
             self.calls.write_note(each.uuid, Note(Kind.DUE), deadline)
+        elif is_full:
+            self.calls.write_note(each.uuid, Note(), deadline)
         self.calls.require(("blockdev", "--setrw", pair.leg), deadline, f"ending the protection of {pair.leg}")
         try:
             if is_full and each.state is not PairState.UNPAIRED:

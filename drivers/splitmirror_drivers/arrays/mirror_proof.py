@@ -79,13 +79,12 @@ def is_needed(policy: Policy, mode: Mode, note: Note, boot: str) -> bool:
 
 
 def state(policy: Policy, note: Note, boot: str, mismatches: int) -> PairState:
-    """What an array is called that says in sync and is at rest."""
+    """What an array is called that says in sync and is at rest. A count from before a comparison that is due says nothing."""
     if policy == "never":
         return PairState.SYNCED
-    if mismatches:
-        return PairState.BROKEN
-    is_stale = note.needs_boot and note.boot != boot
-    return PairState.ATTACHING if note.kind is Kind.DUE or is_stale else PairState.SYNCED
+    if note.kind is Kind.DUE or (note.needs_boot and note.boot != boot):
+        return PairState.ATTACHING
+    return PairState.BROKEN if mismatches else PairState.SYNCED
 
 
 def step(policy: Policy, note: Note, boot: str, mismatches: int) -> Step:

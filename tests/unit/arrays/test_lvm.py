@@ -146,6 +146,8 @@ def test_legs_are_compared_when_the_machine_was_restarted(
         ("after-crash", Note(Kind.CHECKING, "before"), 0, PairState.ATTACHING, Step.COMPARE),
         ("after-crash", Note(Kind.CHECKING, "now"), 8, PairState.BROKEN, Step.NOTHING),
         ("after-crash", Note(), 8, PairState.BROKEN, Step.NOTHING),
+        ("after-crash", Note(Kind.DUE), 8, PairState.ATTACHING, Step.COMPARE),
+        ("after-crash", Note(Kind.CHECKING, "before"), 8, PairState.ATTACHING, Step.COMPARE),
         ("never", Note(Kind.DUE), 8, PairState.SYNCED, Step.NOTHING),
     ],
 )
@@ -251,6 +253,19 @@ def test_split_that_lied_is_found_out_before_anybody_reads(tmp_path: Path) -> No
         array.settle(receipt, soon())
     with pytest.raises(UnknownAnswer, match="is not there"):
         array.expose(receipt, soon())
+
+
+@pytest.mark.parametrize("leg", ["@backup", "{dev}/other-name"])
+def test_leg_by_tag_or_by_another_path_is_asked_for(leg: str, tmp_path: Path) -> None:
+    stage = AnyLeg(tmp_path)
+    in_sync(stage)
+    assert asked(stage, "pvs") == []
+    named = leg.format(dev=f"{tmp_path}/state.dev")
+    group = Group(volumes=("erp/lv1",), leg=named)
+    stage.options = Options(method="split-mirror", groups={"erp": group})
+    with pytest.raises((Refused, CommandFailed)):
+        stage.array().query("erp", soon())
+    assert asked(stage, "pvs")[0][-1] == named
 
 
 def test_volume_that_went_away_is_refused_by_name(tmp_path: Path) -> None:
@@ -368,10 +383,19 @@ def test_lost_map_of_changes_is_found_and_never_called_in_sync(tmp_path: Path) -
     with pytest.raises(CommandFailed, match="sectors differ") as caught:
         while not array.progress("erp", soon()).is_done:
             pass
-    assert "lvconvert -m 0" in caught.value.hint
     assert states(stage) == [PairState.BROKEN]
     stage.hosts["db1"].boot = "third"
-    assert states(stage) == [PairState.BROKEN]
+    assert states(stage) == [PairState.ATTACHING], "the count went with the restart: the legs are compared anew"
+    with pytest.raises(CommandFailed, match="sectors differ"):
+        while not array.progress("erp", soon()).is_done:
+            pass
+    assert "`lvconvert -m 0 VG/LV DISK-OF-THE-LEG`" in caught.value.hint
+    leg = f"{tmp_path}/state.dev/sdb"
+    run_in(stage.hosts["db1"], "lvconvert", "-y", "-m", "0", "erp/lv1", leg)
+    run_in(stage.hosts["db1"], "lvconvert", "-y", "--type", "raid1", "-m", "1", "erp/lv1", leg)
+    while not array.progress("erp", soon()).is_done:
+        pass
+    assert states(stage) == [PairState.SYNCED]
 
 
 def test_restore_note_does_not_have_anybody_merge(tmp_path: Path) -> None:

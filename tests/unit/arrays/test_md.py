@@ -332,6 +332,18 @@ def test_what_was_written_to_the_leg_is_found_where_legs_are_compared(tmp_path: 
         while not array.progress("erp", soon()).is_done:
             pass
     assert states(stage)[0] is PairState.BROKEN
+    for number in (0, 1):
+        md, leg = stage.roots[f"md{number}"], stage.roots[f"md{number}.leg"]
+        run_in(stage.hosts["db1"], "mdadm", md, "--fail", leg, "--remove", leg)
+        run_in(stage.hosts["db1"], "mdadm", "--zero-superblock", leg)
+    in_sync(stage)
+    assert states(stage) == [PairState.SYNCED] * 2, (
+        "a full copy cures it, though the old count stays until it is renewed"
+    )
+
+
+def run_in(host: LocalHost, *argv: str) -> None:
+    host.run(Command(argv), soon()).require("preparing")
 
 
 def test_return_without_a_restart_compares_nothing(tmp_path: Path) -> None:
