@@ -11,7 +11,7 @@ from tests.lab.uml import Disk
 from tests.lab.uml_rounds import BACK, DATA, SYNC_SECONDS, Night, policy, server_on
 from tests.lab.uml_site import Station, station
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 SYNC = "/sys/block/md0/md"
 
 
