@@ -21,8 +21,8 @@ modules=/usr/lib/uml/modules/$(uname -r)
 insmod "$modules/kernel/fs/overlayfs/overlay.ko"
 mount -t tmpfs -o size=80% tmpfs /mnt
 root=/mnt/root
-mkdir /mnt/upper /mnt/work "$root"
-mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work "$root"
+mkdir /mnt/upper /mnt/scratch "$root"
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/scratch "$root"
 mkdir -p "$root/lib/modules"
 ln -sfn "$modules" "$root/lib/modules/$(uname -r)"
 mount -t proc proc "$root/proc"

@@ -101,8 +101,8 @@ def recovered(station: Station, guest: str, application: str, policy: str, prese
     lab.ssh(
         guest,
         f"""
-        mkdir -p {top}; mount -t tmpfs -o size=200M tmpfs {top}; mkdir {top}/upper {top}/work {top}/merged
-        mount -t overlay overlay -o lowerdir={presented},upperdir={top}/upper,workdir={top}/work {top}/merged
+        mkdir -p {top}; mount -t tmpfs -o size=200M tmpfs {top}; mkdir {top}/upper {top}/scratch {top}/merged
+        mount -t overlay overlay -o lowerdir={presented},upperdir={top}/upper,workdir={top}/scratch {top}/merged
         rm -f {data}/postmaster.pid {data}/postmaster.opts
         cp /tmp/card/backup_label {data}/; cp /tmp/card/pg_wal/* {data}/pg_wal/
         chown -R postgres {data}/backup_label {data}/pg_wal
