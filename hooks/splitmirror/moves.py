@@ -24,12 +24,13 @@ def group_state(pairs: Sequence[Pair], traits: Traits, copy: str = "") -> PairSt
     """The state of a whole group: what all its pairs share, else MIXED; an empty answer is UNKNOWN.
 
     A group whose pairs are partly in sync and partly still copying is ATTACHING. With `copy` only the pairs of that
-    copy count; without it, of a group that keeps copies, only those that say whether the next split may be taken.
+    copy count; without it, of a group that keeps copies, only those that say whether the next split may be taken: an old
+    copy that broke (a snapshot that ran full) does not stand in the way of a new one. One with an unknown word does.
     """
     if copy:
         pairs = [pair for pair in pairs if pair.copy == copy]
     elif traits.family is Family.POINT:
-        pairs = [pair for pair in pairs if pair.state not in EXPOSABLE] or list(pairs)
+        pairs = [pair for pair in pairs if not _is_old_copy(pair)] or list(pairs)
     states = {pair.state for pair in pairs}
     if not states:
         return S.UNKNOWN
@@ -38,6 +39,11 @@ def group_state(pairs: Sequence[Pair], traits: Traits, copy: str = "") -> PairSt
     if states <= {S.ATTACHING, S.SYNCED}:
         return S.ATTACHING
     return S.MIXED
+
+
+def _is_old_copy(pair: Pair) -> bool:
+    """A copy that stands or broke, and no say in whether the next one may be taken."""
+    return pair.state in EXPOSABLE or (bool(pair.copy) and pair.state is S.BROKEN)
 
 
 def may_start_anew(pairs: Sequence[Pair], traits: Traits) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from tests.fakes import MIRROR
@@ -15,11 +16,12 @@ from splitmirror.giveup import GiveUp, listening
 from splitmirror.parallel import Faults
 from splitmirror.phases.survey import Covered
 from splitmirror.rotation import needed_mode
-from splitmirror_drivers.contracts.array import Mode, Move, Pair, PairState, Source
+from splitmirror_drivers.contracts.array import Family, Mode, Move, Pair, PairState, Source
 from splitmirror_drivers.contracts.host import Blocks, EndsWith, Hold
 from splitmirror_drivers.kit.errors import Fault, GivenUp, NotCovered, Refused
 
 S = PairState
+POINT = replace(MIRROR, family=Family.POINT, needs_sync=False, keeps_copies=True)
 
 
 def pairs(*states: PairState) -> list[Pair]:
@@ -38,6 +40,22 @@ def pairs(*states: PairState) -> list[Pair]:
 )
 def test_a_group_is_what_all_its_pairs_share(states: list[PairState], group: PairState) -> None:
     assert moves.group_state(pairs(*states), MIRROR) is group
+
+
+@pytest.mark.parametrize(
+    ("old", "group"),
+    [(S.SPLIT, S.PREPARED), (S.SPLIT_UNTRACKED, S.PREPARED), (S.BROKEN, S.PREPARED), (S.UNKNOWN, S.MIXED)],
+)
+def test_an_old_copy_that_broke_stands_in_no_new_ones_way(old: PairState, group: PairState) -> None:
+    volume, copy = Pair("vg/data", S.PREPARED, "thin"), Pair("vg/data", old, "its word", copy="20261101")
+    assert moves.group_state([volume, copy], POINT) is group
+    assert moves.group_state([volume, copy], POINT, "20261101") is old
+
+
+def test_a_volume_that_broke_is_split_no_more() -> None:
+    broken = [Pair("vg/data", S.BROKEN, "suspended"), Pair("vg/data", S.SPLIT, "thin", copy="20261101")]
+    with pytest.raises(Refused, match="no move is made"):
+        moves.require(Move.SPLIT, "lvm/vg", broken, POINT)
 
 
 @pytest.mark.parametrize("state", [S.BROKEN, S.UNKNOWN, S.RESTORING, S.SPLITTING, S.UNPAIRED, S.ATTACHING, S.SPLIT])
