@@ -48,7 +48,7 @@ types: $(VENV)/.has-test
 
 # two processes where there are two cores: the lab mostly waits; a file's tests stay together, since they share servers
 unit-test: $(VENV)/.has-test
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGUMENTS)
 
 long-test: $(VENV)/.has-test
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGUMENTS)

@@ -162,6 +162,7 @@ def begin_files(state, files):
 
 
 def take_files(state, files, half_way):
+    state["scn"] += 1  # the checkpoint of a begin has a number of its own, however soon it comes after another
     for file in files:
         file.update(active=True, change=scn(state), time=parts.now(state))
         file.update(began=file["change"], began_time=file["time"])
