@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from splitmirror_drivers.kit.descriptors import readable
 from splitmirror_drivers.kit.errors import GivenUp
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,6 +23,7 @@ class GiveUp:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        weakref.finalize(self, _close, self._reader, self._writer)
         self._name = ""
         self._listeners: list[Callable[[], None]] = []
 
@@ -49,8 +51,13 @@ class GiveUp:
 
     def wait(self, seconds: float) -> None:
         """Wait up to `seconds`; raise GivenUp as soon as asked."""
-        select.select([self._reader], [], [], max(0.0, seconds))
+        readable([self._reader], seconds)
         self.check()
+
+
+def _close(*descriptors: int) -> None:
+    for one in descriptors:
+        os.close(one)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from splitmirror_drivers.hosts.shell_host import ShellHost
 from splitmirror_drivers.kit import command
 from splitmirror_drivers.kit.command import Command, Completed
 from splitmirror_drivers.kit.deadline import Deadline
+from splitmirror_drivers.kit.descriptors import readable
 from splitmirror_drivers.kit.errors import LinkLost
 
 # sudo closes the descriptors it is handed; this shell stays, and keeps them (the mirror's lock) as long as sudo runs
@@ -105,7 +105,7 @@ class PipeStream:
     def read(self) -> bytes:
         """The next bytes; empty at the end, or when closed meanwhile."""
         with contextlib.suppress(OSError, ValueError):  # closed by another thread: that is the end
-            ready, _, _ = select.select([self._out.fileno(), self._wake], [], [])
+            ready = readable([self._out.fileno(), self._wake])
             return b"" if self._wake in ready else os.read(self._out.fileno(), 65536)
         return b""
 
