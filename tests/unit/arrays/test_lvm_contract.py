@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.contracts.array import ArrayContract, Stage
 from tests.unit.arrays.lvm_stage import AnyLeg, ShownElsewhere, SlowStage, ThickStage, ThinStage, TwoVolumes
 
@@ -13,6 +14,7 @@ class TestSplitMirror(ArrayContract):
         return TwoVolumes(folder)
 
 
+@pytest.mark.long
 class TestSplitMirrorThatCopiesSlowly(ArrayContract):
     def make(self, folder: Path) -> Stage:
         return SlowStage(folder)
@@ -23,6 +25,7 @@ class TestSplitMirrorShownOnAnotherHost(ArrayContract):
         return ShownElsewhere(folder)
 
 
+@pytest.mark.long
 class TestSplitMirrorOfAnyLeg(ArrayContract):
     def make(self, folder: Path) -> Stage:
         return AnyLeg(folder)

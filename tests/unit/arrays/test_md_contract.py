@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.contracts.array import ArrayContract, Stage
 from tests.unit.arrays.md_stage import MdStage, ShownElsewhere, SlowStage
 
@@ -13,6 +14,7 @@ class TestTwoArrays(ArrayContract):
         return MdStage(folder)
 
 
+@pytest.mark.long
 class TestTwoArraysThatCopySlowly(ArrayContract):
     def make(self, folder: Path) -> Stage:
         return SlowStage(folder)
