@@ -71,7 +71,7 @@ HELD = {"ora": is_in_backup_mode, "ifx": is_blocked}
 TAKES = {"ora": "begin", "ifx": "block"}
 MAKE = {"ora": oracle, "ifx": informix}
 NIGHT = ("--policy", "erp", "--job")
-NO_FREEZE = {"freeze_filesystems": []}  # the stand-ins' state lies on the same filesystem
+NO_FREEZE: dict[str, Any] = {"freeze_filesystems": []}  # the stand-ins' state lies on the same filesystem
 
 
 def verdict(site: Site) -> str:
