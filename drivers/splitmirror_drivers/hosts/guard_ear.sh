@@ -90,12 +90,16 @@ sm_read() {
   echo eof
 }
 
-sm_start_ticker() { # the pipe of orders keeps its name, so that a killed ticker can be replaced
+# The pipe of orders keeps its name, so that a killed ticker can be replaced. Opened here, where it has its reader: a ticker that
+# opened it itself would wait for ever for an ear that was killed meanwhile.
+sm_start_ticker() {
+  exec 8>"$sm_orders"
   (
-    exec 6>&- 7<&- 2>/dev/null >"$sm_orders"
+    exec 6>&- 7<&- 2>/dev/null >&8 8>&-
     sm_tick_on
   ) </dev/null &
   sm_ticker=$!
+  exec 8>&-
 }
 
 sm_tick_on() {

@@ -7,6 +7,7 @@ import fcntl
 import os
 import queue
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -132,7 +133,9 @@ class Stage:
             try:
                 self.messages.append(self.box.get(timeout=max(0.0, end - time.monotonic())))
             except queue.Empty:
-                raise AssertionError(f"no {kind} {hold} within {seconds} s; came: {self.messages}") from None
+                raise AssertionError(
+                    f"no {kind} {hold} within {seconds} s; came: {self.messages}; running: {self.processes()}"
+                ) from None
 
     def is_held(self, name: str) -> bool:
         """Whether a hold stands: its folder is there, or somebody keeps its lock."""
@@ -167,6 +170,12 @@ class Stage:
     def guard_pids(self) -> list[int]:
         """Every process of this stage: guard, hands, watchers, clients."""
         return pids_in(str(self.folder))
+
+    def processes(self) -> list[str]:
+        """What is running of this stage, for messages: pid, parent, state, what it waits in, command."""
+        pids = ",".join(map(str, self.guard_pids()))
+        shown = ["ps", "-ww", "-o", "pid=,ppid=,stat=,wchan:20=,args=", "-p", pids]
+        return subprocess.run(shown, capture_output=True, text=True).stdout.splitlines() if pids else []
 
     def signal(self, number: signal.Signals, *pids: int) -> None:
         for pid in pids:
