@@ -72,12 +72,14 @@ sm_start_stack() {
     echo 'done'
   ) &
   sm_stack=$!
+  exec 0<"$sm_orders"
+  exec 8>"$sm_orders"
   (
-    exec 3>&- 2>/dev/null >"$sm_orders"
+    exec 3>&- 2>/dev/null >&8 8>&-
     sm_read
-  ) &
+  ) </dev/null &
   sm_reader=$!
-  exec 0<"$sm_orders" 7<&-
+  exec 7<&- 8>&-
   sm_start_ticker
   exec 6>"$sm_top"
   rm -f "$sm_top"
@@ -90,8 +92,8 @@ sm_read() {
   echo eof
 }
 
-# The pipe of orders keeps its name, so that a killed ticker can be replaced. Opened here, where it has its reader: a ticker that
-# opened it itself would wait for ever for an ear that was killed meanwhile.
+# The pipe of orders keeps its name, so that a killed ticker can be replaced. It is opened here, where it has its reader: what opened
+# it in a process of its own would wait for ever when the ear was killed meanwhile, and keep the channel open.
 sm_start_ticker() {
   exec 8>"$sm_orders"
   (
