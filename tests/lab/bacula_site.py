@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.bacula import ENDED, Bacula, bacula, until
-from tests.lab.need import need
+from tests.lab.need import is_required, need
 
 from splitmirror.journal.contract import Event, Kind, RunRecord
 from splitmirror.journal.sqlite import SqliteJournal
@@ -158,6 +158,11 @@ class Hooks:
     pre: str
     post: str
     admin: str
+
+
+def kinds() -> list[str]:
+    """Frozen hooks are what a product starts: they are taken where they were built, and where nothing may be left out."""
+    return ["frozen"] if is_required() or (FROZEN / "splitmirror-pre").exists() else ["python"]
 
 
 def hooks(kind: str) -> Hooks:

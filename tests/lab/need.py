@@ -24,12 +24,17 @@ def need(*programs: str, root: bool = True, loop: bool = False) -> None:
         _lack("no loop devices")
 
 
+def is_required() -> bool:
+    """Whether CI says that nothing may be skipped here."""
+    return os.environ.get(REQUIRED) == "required"
+
+
 def find(program: str) -> str | None:
     """The program's path, also in the folders that only root has on its PATH."""
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin")
 
 
 def _lack(reason: str) -> NoReturn:
-    if os.environ.get(REQUIRED) == "required":
+    if is_required():
         pytest.fail(f"this machine must run every lab test, and cannot: {reason}")
     pytest.skip(f"lab: {reason}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.lab.bacula import until
-from tests.lab.bacula_site import BTRFS, DIRECTORY, JOB, Hooks, Plan, Site, hooks, restored, sales, site
+from tests.lab.bacula_site import BTRFS, DIRECTORY, JOB, Hooks, Plan, Site, hooks, kinds, restored, sales, site
 from tests.lab.disks import Disks, run
 from tests.lab.need import need
 
@@ -17,7 +17,7 @@ from splitmirror.journal.contract import Kind, Status
 pytestmark = pytest.mark.lab
 
 
-@pytest.fixture(params=["python", "frozen"])
+@pytest.fixture(params=kinds())
 def called(request: pytest.FixtureRequest) -> Hooks:
     return hooks(request.param)
 

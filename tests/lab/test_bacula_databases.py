@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.lab.bacula import Bacula, bacula
-from tests.lab.bacula_site import JOB, Hooks, hooks, restored
+from tests.lab.bacula_site import JOB, Hooks, hooks, kinds, restored
 from tests.lab.bacula_site import SAMPLE as JOB_SAMPLE
 from tests.lab.need import need
 from tests.lab.site import (
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.lab
 DATABASES = ("pg", "my")
 
 
-@pytest.fixture(params=["python", "frozen"])
+@pytest.fixture(params=kinds())
 def called(request: pytest.FixtureRequest) -> Hooks:
     return hooks(request.param)
 
