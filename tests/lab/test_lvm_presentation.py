@@ -100,8 +100,9 @@ def lab() -> Iterator[Hosts]:
     need("lvm", "dmsetup", "vgimportclone", "thin_check", "sfdisk", "mkfs.ext4", "lsblk")
     with hosts() as made:
         made.up("back", [made.disk(f"disk{n}", DISK_MIB) for n in range(DISKS)], memory_mib=MEMORY_MIB, udev=True)
-        python = shlex.quote(sys.base_prefix)  # it may lie in a home, and homes are empty there
-        made.ssh("back", f"[ -d {python} ] || {{ mkdir -p {python}; mount -t hostfs none {python} -o ro,{python}; }}")
+        for folder in (sys.base_prefix, str(ROOT)):  # either may lie in a home or under /tmp, and those are empty there
+            place = shlex.quote(folder)
+            made.ssh("back", f"[ -d {place} ] || {{ mkdir -p {place}; mount -t hostfs none {place} -o ro,{place}; }}")
         yield made
 
 
