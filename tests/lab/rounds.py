@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -107,13 +107,11 @@ class Ground:
         """What a backup product reads under the presented path, in the order of the devices."""
         if not self.raw.is_dir():
             return [digest(self.raw)]
-        links = {os.path.realpath(link): link for link in self.raw.iterdir()}
-        return [digest(links[os.path.realpath(path)]) for path in self.copy_order(list(links))]
-
-    def copy_order(self, shown: Sequence[str]) -> Sequence[str]:
-        """The copies' paths in the order of the primaries; a snapshot's own devices come in the order of their names."""
+        links = sorted(self.raw.iterdir())
+        shown = {os.path.realpath(link): link for link in links}
         copies = [os.path.realpath(copy) for _, copy in self.devices]
-        return copies if set(copies) == set(shown) else sorted(shown)
+        # a snapshot's own devices come in the order of their names, whatever numbers their loop devices were given
+        return [digest(link) for link in ([shown[copy] for copy in copies] if set(copies) == set(shown) else links)]
 
     def is_held(self) -> bool:
         return self.state.exists()
